@@ -1,0 +1,577 @@
+"""What the manifest cannot say in YAML. Checked against airbyte-cdk 7.39.1.
+
+| class | why it is not YAML |
+|---|---|
+| `DriftRecordExtractor` | an extractor of the CDK reads a missing or wrong path as zero records |
+| `DriftErrorHandler` | a predicate cannot tell `{}` from HTML, nor which host answered; `max_time` is not in YAML |
+| `DriftBackoffStrategy` | the strategies of the CDK read no HTTP date, and cannot wait for the longer of two |
+| `ConversationsPagination` | `CursorPagination` has no memory: a repeated cursor loops for ever |
+| `AccountsPagination` | `CursorPagination` cannot fail on a `next` that stands still |
+| `AuthenticatorGuard` | a refused refresh ends in a bare HTTP error, and one without a token is sent as `Bearer None` |
+| `TokenInfoRequester` | `HttpRequester` follows redirects, and repeats a stale token in the body of a retry |
+"""
+
+import logging
+import random
+import re
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import InitVar, dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import orjson
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.declarative.auth.declarative_authenticator import DeclarativeAuthenticator
+from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordExtractor
+from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.declarative.requesters.error_handlers import DefaultErrorHandler
+from airbyte_cdk.sources.declarative.requesters.paginators.strategies.pagination_strategy import PaginationStrategy
+from airbyte_cdk.sources.streams.http.error_handlers import BackoffStrategy
+from airbyte_cdk.sources.streams.http.error_handlers.response_models import (
+    SUCCESS_RESOLUTION,
+    ErrorResolution,
+    ResponseAction,
+)
+from airbyte_cdk.sources.types import Record, StreamSlice
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+WIND_DOWN = "Drift is being wound down: if this lasts, ask Salesloft whether your organisation is still served."
+Answer = requests.Response | Exception | None
+
+REFRESH_LOCK = threading.Lock()
+
+logger = logging.getLogger("airbyte")
+
+
+class UnexpectedAnswer(ValueError):
+    """A 2xx answer that is not what was asked for. The text says in which way, and holds nothing of the body."""
+
+
+def failure(message: str, failure_type: FailureType = FailureType.system_error) -> AirbyteTracedException:
+    """An error whose message is shown to the user as it stands, and which carries nothing of request or answer."""
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
+
+
+def body_of(response: requests.Response) -> Any:
+    """The JSON body, parsed once per response. Raises `UnexpectedAnswer` where the body is not JSON.
+
+    orjson refuses NaN, invalid UTF-8 and more than 1,024 levels, where `response.json()` passes or dies of them.
+    """
+    kept = vars(response)
+    if "drift_body" not in kept:
+        try:
+            kept["drift_body"] = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            raise UnexpectedAnswer("a body that is not JSON" if response.content else "an empty body") from None
+    return kept["drift_body"]
+
+
+def rows_of(response: requests.Response, records_at: list[str], single_record: bool = False) -> list[dict[str, Any]]:
+    """The records of an answer, in its order.
+
+    `records_at` is the path of keys from the root to the array of records, or to the one record with `single_record`;
+    the empty path is the root. Raises `UnexpectedAnswer` for any other shape, and for an error beside the records.
+    """
+    found = body_of(response)
+    if isinstance(found, dict) and (found.get("error") or found.get("errors")):
+        raise UnexpectedAnswer("an error object")
+    for key in records_at:
+        found = found.get(key) if isinstance(found, dict) else None
+    rows = [found] if single_record and found else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        wanted = "an object" if single_record else "a list of objects"
+        raise UnexpectedAnswer(f"JSON that has not {wanted} at {'.'.join(records_at) or 'its root'}")
+    return rows
+
+
+def trouble_of(answer: Answer, records_at: list[str], single_record: bool = False) -> str | None:
+    """One sentence, fit for the user, on what is wrong with an answer; None where it is what was asked for."""
+    if not isinstance(answer, requests.Response):
+        return f"Drift could not be reached ({type(answer).__name__}). {WIND_DOWN}"
+    if not 200 <= answer.status_code < 300:
+        return f"Drift answered {asked(answer)} with HTTP {answer.status_code}."
+    try:
+        rows_of(answer, records_at, single_record)
+    except UnexpectedAnswer as error:
+        return f"Drift answered {asked(answer)} with {error}."
+    return None
+
+
+def asked(response: requests.Response) -> str:
+    """`GET /accounts`: the request without its query, which may hold an e-mail address or a cursor."""
+    return f"{response.request.method} {urlsplit(str(response.request.url)).path}"
+
+
+def http_date(value: str | None) -> float | None:
+    """Epoch seconds of an HTTP date (RFC 9110, 5.6.7), None where `value` is none."""
+    try:
+        return parsedate_to_datetime(value or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def clock_of(response: requests.Response) -> int:
+    """Drift's clock: the last epoch millisecond that the answer's `Date` can mean, or ours where it has none."""
+    date = http_date(response.headers.get("Date"))
+    return int(time.time() * 1000) if date is None else int(date) * 1000 + 999
+
+
+def is_time(value: Any) -> bool:
+    """Whether a value of Drift can be compared as epoch milliseconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_before(value: Any, moment: int) -> bool:
+    """Whether a value of Drift is a time before `moment` (epoch milliseconds); what is no time never is."""
+    return is_time(value) and value < moment
+
+
+def query_of(link: Any) -> str:
+    """The query string of a link in an answer, '' where it has none or is no link."""
+    try:
+        return urlsplit(link).query if isinstance(link, str) else ""
+    except ValueError:
+        return ""
+
+
+def unread(
+    response: requests.Response, rows: list[dict[str, Any]], row_key: str, cursor_field: str = "updatedAt"
+) -> list[dict[str, Any]]:
+    """The records of a page that its walk has not read before.
+
+    A pagination says what it has read in the fragment of the request's URL, which is never sent: `after=KEY`, the
+    record of that `row_key` and those before it; `since=MS`, those whose `cursor_field` is older.
+
+    Raises `AirbyteTracedException` where the record of `after` is not there: those behind it may have moved before it.
+    """
+    read_before = dict(parse_qsl(urlsplit(str(response.request.url)).fragment))
+    if "after" in read_before:
+        keys = [str(row.get(row_key)) for row in rows]
+        if read_before["after"] not in keys:
+            message = "Records vanished from Drift's list while it was read, so others may have been missed."
+            raise failure(f"{message} Run the sync again.", FailureType.transient_error)
+        rows = rows[keys.index(read_before["after"]) + 1 :]
+    if "since" in read_before:
+        rows = [row for row in rows if not is_before(row.get(cursor_field, 0), int(read_before["since"]))]
+    return rows
+
+
+@dataclass
+class DriftRecordExtractor(RecordExtractor):
+    """Yields the records of one of Drift's envelopes; see `rows_of` for `records_at` and `single_record`.
+
+    `not_after_answer` names a field of epoch milliseconds that is lowered to Drift's clock where it lies ahead of it,
+    so that no state runs ahead of the clock and hides what is updated until then. It says so once.
+
+    Records that a pagination has read before are left out; see `unread` for that, `row_key` and `cursor_field`.
+
+    Raises `AirbyteTracedException` where the answer has another shape, and what `unread` raises.
+    """
+
+    parameters: InitVar[Mapping[str, Any]]
+    records_at: list[str] = field(default_factory=list)
+    single_record: bool = False
+    not_after_answer: str | None = None
+    row_key: str = "id"
+    cursor_field: str = "updatedAt"
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        self._warned = False
+
+    def extract_records(self, response: requests.Response) -> Iterable[dict[str, Any]]:
+        trouble = trouble_of(response, self.records_at, self.single_record)
+        if trouble:
+            raise failure(trouble)
+        rows = rows_of(response, self.records_at, self.single_record)
+        if self.not_after_answer:
+            self._lower(rows, self.not_after_answer, clock_of(response))
+        return unread(response, rows, self.row_key, self.cursor_field)
+
+    def _lower(self, rows: list[dict[str, Any]], name: str, clock: int) -> None:
+        for row in rows:
+            if is_time(row.get(name)) and row[name] > clock:
+                row[name] = clock
+                if not self._warned:
+                    self._warned = True
+                    logger.warning(f"Drift sent records with {name} ahead of its own clock; it is lowered to that.")
+
+
+@dataclass
+class DriftErrorHandler(DefaultErrorHandler):
+    """Says what an answer means: the manifest's filters for the statuses that they name, and in every case
+
+    * a 2xx answer that is not what was asked for is retried, never read as empty;
+    * an answer from another place than `api_url` raises `AirbyteTracedException`, whatever it holds;
+    * a 401 refreshes the token with OAuth and fails at once with an access token;
+    * 408, 425, 5xx and a broken connection are retried, any other status fails, its body shown to nobody.
+    """
+
+    records_at: list[str] = field(default_factory=list)
+    single_record: bool = False
+    # Seconds that one request may be throttled: the CDK's own 600 would end a sync in the middle of a long throttle.
+    max_time: int = 3600
+
+    def interpret_response(self, response_or_exception: Answer) -> ErrorResolution:
+        answer = response_or_exception
+        status = 0
+        if isinstance(answer, requests.Response):
+            self._refuse_foreign(answer)
+            status = answer.status_code
+        trouble = trouble_of(answer, self.records_at, self.single_record)
+        if trouble is None:
+            return SUCCESS_RESOLUTION
+        for response_filter in self.response_filters or []:
+            resolution = response_filter.matches(answer)
+            if resolution:
+                return self._without_refresh(resolution)
+        fails = 300 <= status < 500 and status not in (408, 425)
+        return ErrorResolution(
+            response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
+            failure_type=FailureType.system_error if status else FailureType.transient_error,
+            error_message=trouble,
+        )
+
+    def _refuse_foreign(self, response: requests.Response) -> None:
+        hops = [*response.history, response]
+        ours = urlsplit(self.config["api_url"].lower())[:2]
+        if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
+            raise failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
+
+    def _without_refresh(self, resolution: ErrorResolution) -> ErrorResolution:
+        has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
+        if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY and not has_refresh:
+            return replace(resolution, response_action=ResponseAction.FAIL)
+        return resolution
+
+
+@dataclass
+class DriftBackoffStrategy(BackoffStrategy):
+    """Seconds to wait before a request is sent again: never None or 0, which would hand it to the CDK's own back-off.
+
+    An exponential with jitter, at most `longest_wait`, or `Retry-After` where that is longer. A throttled request (429)
+    is sent again for as long as the error handler's `max_time` allows, any other until it failed `max_attempts` times.
+
+    Raises `AirbyteTracedException` at that last failure, and for a `Retry-After` beyond `longest_retry_after`.
+    """
+
+    parameters: InitVar[Mapping[str, Any]]
+    records_at: list[str] = field(default_factory=list)
+    single_record: bool = False
+    max_attempts: int = 8
+    longest_wait: float = 60
+    longest_retry_after: float = 600
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        pass
+
+    def backoff_time(self, response_or_exception: Answer, attempt_count: int) -> float:
+        answer = response_or_exception
+        response = answer if isinstance(answer, requests.Response) else None
+        trouble = trouble_of(answer, self.records_at, self.single_record)
+        throttled = response is not None and response.status_code == 429
+        if not throttled and self._failures(answer, attempt_count) >= self.max_attempts:
+            kind = FailureType.system_error if response is not None else FailureType.transient_error
+            raise failure(f"{trouble} It was asked {self.max_attempts} times.", kind)
+        wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
+        if response is not None:
+            wait = max(wait, self._retry_after(response))
+        logger.info(f"{trouble} Waiting {wait:.1f} s before attempt {attempt_count + 1}.")
+        return wait
+
+    def _failures(self, answer: Answer, attempt_count: int) -> int:
+        """How often the request of this answer failed without being throttled.
+
+        Counted on the request, since one instance serves many threads. A connection that broke inside a body names no
+        request; there all attempts count.
+        """
+        request: Any = getattr(answer, "request", None)
+        if request is None:
+            return attempt_count
+        request.drift_failures = getattr(request, "drift_failures", 0) + 1
+        return int(request.drift_failures)
+
+    def _retry_after(self, response: requests.Response) -> float:
+        """`Retry-After` in seconds (RFC 9110, 10.2.3: seconds or an HTTP date), 0 where there is none to be read."""
+        value = response.headers.get("Retry-After", "").strip()
+        seconds = float(value) if re.fullmatch(r"\d{1,9}(\.\d+)?", value) else 0.0
+        date = http_date(value)
+        if date is not None:
+            seconds = date - (http_date(response.headers.get("Date")) or time.time())
+        if seconds > self.longest_retry_after:
+            message = f"Drift asks to wait {seconds:.0f} s before {asked(response)}. Run the sync again after that."
+            raise failure(message, FailureType.transient_error)
+        return seconds
+
+
+@dataclass
+class QueryPagination(PaginationStrategy):
+    """A pagination whose token is the query string of the page, as the requester's `url` appends it.
+
+    What names the next page is lifted out of the answer and sent to our own URL: no URL of an answer is requested.
+    """
+
+    parameters: InitVar[Mapping[str, Any]]
+    page_size: int
+    records_at: list[str] = field(default_factory=list)
+    row_key: str = "id"
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        pass
+
+    @property
+    @abstractmethod
+    def initial_token(self) -> str:
+        """The query of the first page."""
+
+    @abstractmethod
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        """The query of the page after the one that `query` named, None at the end of the walk."""
+
+    def get_page_size(self) -> int | None:
+        return self.page_size
+
+    def next_page_token(
+        self,
+        response: requests.Response,
+        last_page_size: int,
+        last_record: Record | None,
+        last_page_token_value: str | None = None,
+        page_size_override: int | None = None,
+        stream_slice: StreamSlice | None = None,
+    ) -> str | None:
+        return self.next_query(response, last_page_token_value or self.initial_token, stream_slice or {})
+
+    def overlap(self, rows: list[dict[str, Any]], offset: int, following: int) -> tuple[int, dict[str, Any]]:
+        """Where to ask for the page at `following` of a list that is paged by position, and what marks its beginning.
+
+        A record that vanishes moves all others up, past a walk by position. So a page is asked for from the last record
+        of the page before it, and the extractor sees that it is there. Where `following` is not the position behind
+        that record, positions mean something else, and the page is asked for as it was named.
+        """
+        if len(rows) < 2 or following != offset + len(rows):
+            return following, {}
+        return following - 1, {"after": rows[-1].get(self.row_key)}
+
+
+def page_query(parameters: Mapping[str, Any], read_before: Mapping[str, Any]) -> str:
+    """The query of a page, with what was read before it for the extractor in a fragment, which is never sent."""
+    return urlencode(parameters) + (f"#{urlencode(read_before)}" if read_before else "")
+
+
+@dataclass
+class ConversationsPagination(QueryPagination):
+    """Walks the conversation list, newest first, in whichever of Drift's two generations of paging it answers.
+
+    The newer one names the next page in `links.next` (its `page_token`), the older one in `pagination.next`; `links`
+    wins where both stand. A walk ends where no page is named, where an empty page names none that is new, and after a
+    page on which every record is older than the slice's `start_time` (state minus look-back).
+
+    A conversation that is updated during a walk leaves its place for one that has been read. So a walk of several pages
+    is followed by another, for what is new since the one before began, until a single page holds all of that.
+
+    The walk is remembered on the instance: the list is one partition, read by one thread.
+
+    Raises `AirbyteTracedException` for a page named twice, for a third empty page in a row that names yet another,
+    for a page it cannot name, and where `start_time` lies ahead of Drift's clock: nothing would be read until then.
+    """
+
+    cursor_field: str = "updatedAt"
+
+    @property
+    def initial_token(self) -> str:
+        return urlencode({"limit": self.page_size, "page_token": ""})
+
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        clock = clock_of(response)
+        if query == self.initial_token:
+            start = int(stream_slice.get("start_time") or 0)
+            if start > clock:
+                message = (
+                    "The conversations would be read from a moment that lies ahead of Drift's clock, and none until"
+                    " then. Correct `start_date`, or clear the state of the stream."
+                )
+                raise failure(message, FailureType.config_error)
+            self._begin(start, {})
+        if self._pages == 0:
+            self._begun_at = clock - 999  # `Date` has whole seconds
+        self._pages += 1
+        rows = rows_of(response, self.records_at)
+        older = [is_before(row.get(self.cursor_field), self._start) for row in rows]
+        # A later walk has little to read, and needs no page beyond the one that reaches what was read.
+        is_over = any(older) if self._read_before else bool(rows) and all(older)
+        parameters = None if is_over else self._following(response, rows, query)
+        if parameters is not None:
+            return page_query({"limit": self.page_size} | parameters, self._read_before | self._overlap)
+        if self._pages == 1:
+            return None
+        self._begin(self._begun_at, {"since": self._begun_at})
+        return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
+
+    def _begin(self, start: int, read_before: dict[str, Any]) -> None:
+        self._start = start
+        self._read_before = read_before
+        self._overlap: dict[str, Any] = {}
+        self._pages = self._empty_pages = 0
+        self._seen: set[str] = set()
+        self._by_links: bool | None = None
+
+    def _following(self, response: requests.Response, rows: list[dict[str, Any]], query: str) -> dict[str, Any] | None:
+        body = body_of(response)
+        links, pagination = body.get("links"), body.get("pagination")
+        by_links = links is not None and self._by_links is not False
+        following = self._named(links if by_links else pagination or {})
+        if following is None or (not by_links and body["pagination"].get("more") is False):
+            return None
+        if self._by_links not in (None, by_links):
+            raise failure("Drift changed the way it names the pages of the conversation list in the middle of it.")
+        self._by_links = by_links
+        if by_links:
+            following = parse_qs(query_of(following)).get("page_token", [""])[0]
+            if not following:
+                raise failure("Drift named a next page of the conversation list without a page_token.")
+        is_empty = not unread(response, rows, self.row_key, self.cursor_field)
+        if following in self._seen and is_empty:
+            return None
+        if following in self._seen:
+            raise failure("Drift named the same page of the conversation list twice.")
+        self._seen.add(following)
+        self._empty_pages = self._empty_pages + 1 if is_empty else 0
+        if self._empty_pages == 3:
+            raise failure("Drift answered three empty pages of the conversation list in a row, and named yet another.")
+        if by_links:
+            return {"page_token": following}
+        if not following.isdecimal():
+            return {"next": following}
+        offset = int(dict(parse_qsl(query.partition("#")[0])).get("next", 0))
+        position, self._overlap = self.overlap(rows, offset, int(following))
+        return {"next": position}
+
+    def _named(self, envelope: Any) -> str | None:
+        following = envelope.get("next", "") if isinstance(envelope, dict) else False
+        if isinstance(following, bool) or not isinstance(following, str | int | None):
+            raise failure("Drift named the next page of the conversation list in a way that cannot be read.")
+        return None if following in (None, "") else str(following)
+
+
+@dataclass
+class AccountsPagination(QueryPagination):
+    """Walks the accounts by the `index` and `size` of `data.next`, which may be relative or absolute. Keeps no state.
+
+    Raises `AirbyteTracedException` for a `next` that does not move forward, that skips accounts or that cannot be read,
+    and for an empty page that names a next one although `data.total` says that there is none.
+    """
+
+    @property
+    def initial_token(self) -> str:
+        return urlencode({"index": 0, "size": self.page_size})
+
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        data = body_of(response)["data"]
+        if not data.get("next"):
+            return None
+        last_index, last_size = self._position(query.partition("#")[0])
+        index, size = self._position(query_of(data["next"]))
+        if not last_index < index <= last_index + last_size:
+            raise failure("Drift named a next page of the accounts that does not follow the page before it.")
+        rows = rows_of(response, self.records_at)
+        is_empty = not unread(response, rows, self.row_key)
+        if is_empty and not (is_time(data.get("total")) and last_index < data["total"]):
+            raise failure("Drift answered an empty page of accounts and named yet another.")
+        position, read_before = self.overlap(rows, last_index, index)
+        return page_query({"index": position, "size": size}, read_before)
+
+    def _position(self, query: str) -> tuple[int, int]:
+        named = dict(parse_qsl(query))
+        try:
+            return int(named["index"]), int(named.get("size", self.page_size))
+        except (KeyError, ValueError):
+            raise failure("Drift named a next page of the accounts in a way that cannot be read.") from None
+
+
+@dataclass
+class AuthenticatorGuard(DeclarativeAuthenticator):
+    """The manifest's authenticator, with a sentence for each way in which it yields no usable token.
+
+    Exchanges and keeps no token itself. Raises `AirbyteTracedException` where Drift refuses to refresh the token,
+    where its answer holds none, and where a token cannot be a header value (requests would print it in its error).
+    """
+
+    authenticator: DeclarativeAuthenticator
+    parameters: InitVar[Mapping[str, Any]]
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        self._given = threading.local()
+
+    def get_auth_header(self) -> Mapping[str, Any]:
+        with self._refresh_in_words():
+            header = self.authenticator.get_auth_header()
+        if header["Authorization"] in ("Bearer ", "Bearer None"):
+            raise failure("Drift gave no access token. Re-authenticate this source.", FailureType.config_error)
+        if not re.fullmatch(r"Bearer [\x21-\x7e]+", header["Authorization"]):
+            message = "The access token holds a character that no token has, such as a blank. Copy it again."
+            raise failure(message, FailureType.config_error)
+        self._given.header = header
+        return header
+
+    def refresh_and_set_access_token(self) -> None:
+        # The CDK looks whether another thread has refreshed the token, and only then waits for its turn to refresh it.
+        with REFRESH_LOCK, self._refresh_in_words():
+            if self.authenticator.get_auth_header() == self._given.header:
+                self.authenticator.refresh_and_set_access_token()  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _refresh_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except requests.RequestException as error:
+            status = getattr(error.response, "status_code", 0)
+            if 400 <= status < 500 and status != 429:
+                message = "Drift refused to refresh the OAuth token. Re-authenticate this source."
+                raise failure(message, FailureType.config_error) from None
+            message = f"The OAuth token could not be refreshed ({type(error).__name__}). {WIND_DOWN}"
+            raise failure(message, FailureType.transient_error) from None
+
+
+@dataclass
+class TokenInBody(requests.auth.AuthBase):
+    """Sends the token of an authenticator in the header and in the JSON body, anew at every attempt."""
+
+    authenticator: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.authenticator, name)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        header = self.authenticator.get_auth_header()
+        request.headers.update(header)
+        request.prepare_body(data=None, files=None, json={"access_token": header["Authorization"].split()[1]})
+        return request
+
+
+@dataclass
+class TokenInfoRequester(HttpRequester):
+    """Asks Drift about the token itself, `POST /app/token_info` (devdocs: get-token-information).
+
+    Drift wants the token in the body too, which no library drops on a redirect to another host: none is followed.
+    """
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        self.authenticator = TokenInBody(self.authenticator)  # type: ignore[assignment]
+        super().__post_init__(parameters)
+
+    def send_request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        _, response = self._http_client.send_request(
+            http_method=self.get_method().value,
+            url=self.get_url(),
+            request_kwargs={"allow_redirects": False},
+            log_formatter=kwargs.get("log_formatter"),
+        )
+        if response.status_code == 400:
+            logger.warning("Drift accepts the token, but does not describe it: its scopes are unknown.")
+        return response
