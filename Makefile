@@ -1,0 +1,118 @@
+# Needs make and Python 3.11 to 3.13 with venv. Everything else comes from requirements.lock, hash by hash, into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test serve format lock clean \
+	lint types yaml manifest unit integration standard unit-3.13
+.SUFFIXES:
+
+PYTHON ?= python3.11 python3.12 python3.13 python3
+PY := .venv/bin/python
+UV := .venv/bin/uv
+TYPED := $(wildcard components.py demo sandbox source_drift)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
+SYSTEM_CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem)
+export UV_SYSTEM_CERTS ?= $(if $(SYSTEM_CERTIFICATES),true,false)
+
+# Prints the first of the candidates $(1) that is a Python for which $(2) holds. A candidate is run, not just looked up:
+# a pyenv shim stands on PATH even when the version behind it is not selected.
+first_python = for python in $(1); do \
+		"$$python" -c 'import ensurepip, sys, venv; sys.exit(not ($(2)))' 2>/dev/null && { echo "$$python"; break; }; \
+	done
+SUPPORTED := (3, 11) <= sys.version_info < (3, 14)
+IMAGE_VERSION := sys.version_info[:2] == (3, 13)
+# The connector's Docker image runs Python 3.13.
+PYENV_SHIMS := $$(dirname "$$(command -v python3.13 || echo .)")
+PYTHON_3_13 ?= python3.13 python3 \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13 \
+	"$(PYENV_SHIMS)"/../versions/3.13*/bin/python3.13 \
+	"$$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13
+
+headline = @printf '\n== %s\n' '$(1)'
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
+	@$(PY) -m demo $(if $(CONFIG),--config '$(CONFIG)')
+
+test: lint types yaml manifest unit integration standard unit-3.13 ## everything that CI runs
+	$(call headline,All passed)
+
+serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make serve ARGS=--help
+	@$(PY) -m sandbox serve $(ARGS)
+
+format: .venv/ready ## format the code and mend what can be mended
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: .venv/ready ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes the newest versions
+	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
+		$(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' --output-file requirements.lock
+
+clean: ## remove everything that make and the tools have made
+	@rm -rf .venv .venv-3.13 .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.
+.NOTPARALLEL:
+
+lint: .venv/ready
+	$(call headline,Lint and format: ruff)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: .venv/ready
+	$(call headline,Types: mypy)
+	@$(PY) -m mypy $(TYPED)
+
+yaml: .venv/ready
+	$(call headline,YAML: yamllint)
+	@$(PY) -m yamllint --strict .
+
+manifest: .venv/ready
+	$(call headline,Manifest: fields that the CDK would ignore)
+	@$(PY) -m unit_tests.manifest_lint manifest.yaml
+
+unit: .venv/ready
+	$(call headline,Unit tests and coverage of components.py)
+	@$(PY) -m pytest unit_tests --cov --cov-report=term-missing --cov-fail-under=95
+
+integration: .venv/ready
+	$(call headline,Integration tests)
+	@$(PY) -m pytest integration_tests
+
+standard: .venv/ready
+	$(call headline,Standard tests: airbyte-cdk connector test against the sandbox)
+	@$(PY) -m integration_tests.standard_tests
+
+unit-3.13: .venv/ready
+	$(call headline,Unit tests of the connector on Python 3.13)
+	@python=$$($(call first_python,$(PYTHON_3_13),$(IMAGE_VERSION))); \
+	if [ -z "$$python" ]; then \
+		echo 'SKIPPED: no Python 3.13 was found on this machine (PYTHON_3_13=path names one).'; \
+	else \
+		set -e; \
+		.venv-3.13/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python "$$python" .venv-3.13; \
+		$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-3.13/bin/python requirements.lock; \
+		.venv-3.13/bin/python -m pytest unit_tests/test_*.py -p no:cacheprovider; \
+	fi
+
+# The stamp is written last, so that an interrupted install is done again.
+.venv/ready: requirements.lock pyproject.toml
+	@if ! $(PY) -c 'import pip' 2>/dev/null; then \
+		python=$$($(call first_python,$(PYTHON),$(SUPPORTED))); \
+		if [ -z "$$python" ]; then \
+			echo 'No Python 3.11, 3.12 or 3.13 with venv was found among: $(PYTHON). PYTHON=path names another.' >&2; \
+			exit 1; \
+		fi; \
+		echo "Making .venv with $$("$$python" --version)"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo 'Installing what requirements.lock names'
+	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ .*--hash/p;}' requirements.lock > .venv/uv.txt
+	@$(PY) -m pip install -qq --require-hashes --no-deps --requirement .venv/uv.txt
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python $(PY) requirements.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(PY) --editable .
+	@touch $@

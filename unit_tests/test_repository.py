@@ -1,0 +1,189 @@
+"""Nothing in the repository ties it to one machine, names a person, or looks like a real credential."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN_FILES = ("uv.lock", "poetry.lock")
+
+# Written in parts, here and in the examples below, so that this file passes its own rules.
+REGISTRIES = "|".join(
+    re.escape("".join(host)) for host in (("py", "pi.org"), ("python", "hosted.org"), ("npm", "js.org"))
+)
+REGISTRY = re.compile(rf"\b(?:{REGISTRIES})\b")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|work|(?:home|Users)/[\w.-]+)(?:/|\b)")
+# A digest says after `sha256:` that it is one.
+HEX = re.compile(r"(?<!sha256:)(?<![\w-])[0-9a-fA-F]{32,}(?![\w-])")
+JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}")
+KNOWN_TOKEN = re.compile(r"\b(?:gh[opsu]_\w{20,}|xox[abp]-[\w-]{10,}|AKIA[A-Z0-9]{16}|sk[-_]live[-_]\w{10,})")
+RUN = re.compile(r"(?<![\w+-])[\w+-]{32,}={0,2}(?![\w+-])", re.ASCII)
+# What stands before @ in a URL is no mailbox.
+USER_INFO = re.compile(r"//[^\s/@]+@")
+EMAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[a-zA-Z]{2,}\b")
+# Reserved by RFC 2606, and the one placeholder that published 0.4.x saved in configs.
+EMAIL_ALLOWED = re.compile(r".*@(?:.*\.)?(?:example\.(?:com|org|net)|test|example|invalid)|test@test\.com")
+PHONE = re.compile(r"(?<![\w.+-])(?:\+\d[\d ().-]{7,}\d|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})(?![\w.-]*\w)")
+IP = re.compile(r"(?:(?<=//)|(?<!==)(?<![\w./-]))(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
+
+
+def findings(name: str, text: str) -> Iterator[str]:
+    """Yield what a file must not hold, as `kind: the text found`."""
+    rules = {"registry": REGISTRY, "machine path": MACHINE_PATH, "hex": HEX, "JWT": JWT, "known token": KNOWN_TOKEN}
+    for kind, pattern in rules.items():
+        yield from (f"{kind}: {found}" for found in pattern.findall(text))
+    yield from (f"token: {found}" for found in RUN.findall(text) if _random(found))
+    yield from (
+        f"e-mail: {found}" for found in EMAIL.findall(USER_INFO.sub("//", text)) if not EMAIL_ALLOWED.fullmatch(found)
+    )
+    if not name.endswith(".svg"):  # its paths are rows of numbers
+        yield from (f"phone: {found}" for found in PHONE.findall(text) if not _fictitious(found))
+    yield from (f"IP: {found}" for found in IP.findall(text) if _public(found))
+
+
+def _random(run: str) -> bool:
+    """Names hold digits seldom, and letters of one case or words; 256 random bits hold plenty of all three kinds."""
+    kinds = (re.findall(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    return all(len(found) >= 3 for found in kinds)
+
+
+def _fictitious(phone: str) -> bool:
+    """555-0100 to 555-0199 are kept for fiction; the last digits may still come from code."""
+    return re.search(r"55501\d{0,2}$", re.sub(r"\D", "", phone)) is not None
+
+
+def _public(address: str) -> bool:
+    try:
+        return IPv4Address(address).is_global
+    except ValueError:
+        return False
+
+
+def files() -> list[Path]:
+    """Every file of the repository that is committed or about to be."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, or no git")
+    listed = subprocess.run(
+        [git, "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [path for name in sorted(set(listed.split("\0"))) if (path := ROOT / name).is_file()]
+
+
+def versions(root: Path) -> dict[str, str | None]:
+    """The version that each file under `root` claims, for those of the files that exist; None where it claims none."""
+    found: dict[str, str | None] = {}
+    if (path := root / "pyproject.toml").exists():
+        found[path.name] = tomllib.loads(path.read_text())["project"]["version"]
+    if (path := root / "metadata.yaml").exists():
+        found[path.name] = yaml.safe_load(path.read_text())["data"]["dockerImageTag"]
+    if (path := root / "CHANGELOG.md").exists():
+        newest = re.search(r"\b\d+\.\d+\.\d+\b", path.read_text())
+        found[path.name] = newest and newest[0]
+    return found
+
+
+def test_the_repository_is_clean() -> None:
+    """No file names a registry, a machine, a person, or holds what could be a credential."""
+    found = []
+    for path in files():
+        content = path.read_bytes()
+        if b"\0" not in content:
+            name = str(path.relative_to(ROOT))
+            found += [f"{name}: {finding}" for finding in findings(name, content.decode())]
+    assert found == []
+
+
+def test_no_lock_file_with_addresses() -> None:
+    """Lock files that record where packages come from are not committed; requirements.lock does not."""
+    assert [path.name for path in files() if path.name in FORBIDDEN_FILES] == []
+    options = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.startswith("-")]
+    assert options == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        pytest.param("registry", "--index-url https://py" + "pi.org/simple", id="index"),
+        pytest.param("registry", "https://files.python" + "hosted.org/x.whl", id="file of the index"),
+        pytest.param("machine path", "see /ro" + "ot/.venv", id="root"),
+        pytest.param("machine path", "path = '/ho" + "me/ada/drift'", id="home"),
+        pytest.param("machine path", "file:///wo" + "rk/main", id="file URL"),
+        pytest.param("hex", "token = '" + "0123456789abcdef" * 2 + "'", id="hex"),
+        pytest.param("JWT", "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0.c2ln", id="JWT"),
+        pytest.param("known token", "gh" + "p_" + "a1" * 18, id="GitHub"),
+        pytest.param("token", "Bearer " + "aB3dE6gH9" * 5, id="base64"),
+        pytest.param("e-mail", "ada" + "@drift.com", id="e-mail"),
+        pytest.param("e-mail", "ada" + "@example.com.evil.io", id="e-mail of a host that looks allowed"),
+        pytest.param("phone", "+1 617" + " 867 5309", id="phone"),
+        pytest.param("phone", "(617)" + " 867-5309", id="phone without a country"),
+        pytest.param("phone", "+49 30" + " 1234567", id="phone of another country"),
+        pytest.param("IP", "connect to 8.8" + ".8.8", id="IP"),
+        pytest.param("IP", "https://1.1" + ".1.1/dns", id="IP in a URL"),
+    ],
+)
+def test_a_rule_bites(kind: str, text: str) -> None:
+    """Each rule finds a planted example."""
+    assert [found for found in findings("notes.md", text) if found.startswith(f"{kind}: ")], list(
+        findings("notes.md", text)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uv==0.13.8 --hash=sha256:" + "0123456789abcdef" * 4,
+        "docker.io/airbyte/source-declarative-manifest:7.39.1@sha256:" + "0123456789abcdef" * 4,
+        "445831eb-78db-4b1f-8f1f-0d96ad8739e2",
+        "Mozilla/5.0 (X11; Linux x86_64) Chrome/126.0.0.0 Safari/537.36",
+        "types-jsonschema==4.26.0.20261006, 1.2.3.4.5",
+        "127.0.0.1 0.0.0.0 192.168.1.7 10.0.0.1 192.0.2.1 http://203.0.113.9:80",
+        "ada@example.com, ada@mail.example.org, ada@drift.test, test@test.com, @pytest.fixture",
+        "+1-202-555-0143 and +1 (202) 555-01{index:02}",
+        "1700000000000 2014-01-01T00:00:00+00:00 epoch+1700000000000",
+        "test_the_connector_reads_every_conversation_once_and_in_order_2",
+        "https://driftapi.com@elsewhere.org/ https://pass:word@drift.com",
+        "https://docs.example.com/home/drift and $HOME/work/main and ./root/x",
+    ],
+)
+def test_a_rule_lets_the_harmless_pass(text: str) -> None:
+    """Digests, versions, reserved addresses and plain names are not mistaken for secrets."""
+    assert list(findings("notes.md", text)) == []
+
+
+def test_versions_agree() -> None:
+    """pyproject.toml, metadata.yaml and the newest entry of CHANGELOG.md speak of one version."""
+    assert len(set(versions(ROOT).values())) == 1, versions(ROOT)
+
+
+def test_versions_that_differ_are_seen(tmp_path: Path) -> None:
+    """Each of the three files is read: one that lags behind is found."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0.0"\n')
+    (tmp_path / "metadata.yaml").write_text("data: {dockerImageTag: 1.0.1}\n")
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.0.2\n\n## 1.0.0\n")
+    assert versions(tmp_path) == {"pyproject.toml": "1.0.0", "metadata.yaml": "1.0.1", "CHANGELOG.md": "1.0.2"}
+
+
+def test_the_lock_holds_every_dependency() -> None:
+    """A dependency added to pyproject.toml without `make lock` is found, and uv itself is locked too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"].values()
+    wanted = [
+        *project["project"]["dependencies"],
+        *(item for group in groups for item in group if isinstance(item, str)),
+    ]
+    names = {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert names - locked == set()
+    assert "uv" in locked

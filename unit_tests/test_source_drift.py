@@ -1,0 +1,207 @@
+"""The console script gives the connector what the user names, and says in one sentence when it cannot."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+
+from source_drift import run
+
+ROOT = Path(__file__).parents[1]
+MODULES = ("components", "source_declarative_manifest.components")
+CONFIG = {"credentials": {"credentials": "access_token", "access_token": "made-up-token-for-tests"}}
+CATALOG = {
+    "streams": [
+        {
+            "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+            "sync_mode": "full_refresh",
+            "destination_sync_mode": "overwrite",
+        }
+    ]
+}
+STATE = [
+    {
+        "type": "STREAM",
+        "stream": {"stream_descriptor": {"name": "conversations"}, "stream_state": {"updatedAt": "1700000000000"}},
+    }
+]
+
+
+@pytest.fixture(autouse=True)
+def process() -> Iterator[None]:
+    """Takes back what a command changes in its process: other tests share it."""
+    modules = {name: sys.modules.get(name) for name in MODULES}
+    hook = sys.excepthook
+    yield
+    sys.excepthook = hook
+    update_secrets([])
+    for name, module in modules.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str, Any], str]:
+    """Writes JSON, or text as it stands, under a name and returns the path."""
+
+    def write(name: str, content: Any) -> str:
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the constructor of the CDK's source is called with, in place of that call."""
+    arguments: dict[str, Any] = {}
+
+    class Recorder(run.YamlDeclarativeSource):
+        def __init__(self, **kwargs: Any) -> None:
+            arguments.update(kwargs)
+
+    monkeypatch.setattr(run, "YamlDeclarativeSource", Recorder)
+    return arguments
+
+
+def messages(capsys: pytest.CaptureFixture[str], kind: str) -> list[Any]:
+    """The messages of one type that the command put out."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line[kind.lower()] for line in lines if line["type"] == kind]
+
+
+def failed(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    """The one error of a command that has to end with exit code 1."""
+    with pytest.raises(SystemExit) as end:
+        run.main([*args])
+    assert end.value.code == 1
+    (trace,) = messages(capsys, "TRACE")
+    return trace["error"]
+
+
+def test_spec_is_the_one_of_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    """`spec` shows the settings of this connector, not the generic ones of the CDK."""
+    run.main(["spec"])
+    (spec,) = messages(capsys, "SPEC")
+    manifest = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
+    assert spec["connectionSpecification"] == manifest["spec"]["connection_specification"]
+    assert "Drift" in spec["connectionSpecification"]["title"]
+    assert "credentials" in spec["connectionSpecification"]["properties"]
+
+
+def test_custom_components_need_no_permission(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: Callable[[str, Any], str]
+) -> None:
+    """The classes of components.py are built without AIRBYTE_ENABLE_UNSAFE_CODE and without an import path."""
+    monkeypatch.delenv("AIRBYTE_ENABLE_UNSAFE_CODE", raising=False)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT])
+    for name in MODULES:
+        sys.modules.pop(name, None)
+    run.main(["discover", "--config", file("config.json", CONFIG)])
+    (catalog,) = messages(capsys, "CATALOG")
+    assert {"accounts", "conversations", "users"} <= {stream["name"] for stream in catalog["streams"]}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_components_are_known_by_both_names(tmp_path: Path, name: str) -> None:
+    """The module of the given file takes the place of any other under the two names that the CDK looks up."""
+    path = tmp_path / "components.py"
+    path.write_text("from dataclasses import dataclass\n@dataclass\nclass Extractor:\n    field: 'str'\n")
+    run.load_components(path)
+    assert Path(sys.modules[name].__file__) == path
+    assert sys.modules[name].Extractor(field="data").field == "data"
+
+
+def test_the_constructor_gets_config_catalog_and_state(given: dict[str, Any], file: Callable[[str, Any], str]) -> None:
+    """All three reach the constructor, since the CDK reads a state from nowhere else."""
+    config, catalog, state = file("config.json", CONFIG), file("catalog.json", CATALOG), file("state.json", STATE)
+    args = ["read", "--config", config, "--catalog", catalog, "--state", state]
+    run.create_source(AirbyteEntrypoint.parse_args(args))
+    assert given["config"] == CONFIG
+    assert given["config_path"] == config
+    assert [stream.stream.name for stream in given["catalog"].streams] == ["users"]
+    assert [message.stream.stream_descriptor.name for message in given["state"]] == ["conversations"]
+
+
+def test_no_state_is_an_empty_state(given: dict[str, Any], file: Callable[[str, Any], str]) -> None:
+    """A first read, without --state, starts from nothing."""
+    args = ["read", "--config", file("config.json", CONFIG), "--catalog", file("catalog.json", CATALOG)]
+    run.create_source(AirbyteEntrypoint.parse_args(args))
+    assert not given["state"]
+
+
+@pytest.mark.parametrize("kind", ["config", "catalog", "state"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(None, "cannot be read: No such file or directory.", id="missing"),
+        pytest.param("{", "is not ", id="not JSON"),
+        pytest.param("", "is not ", id="empty"),
+        pytest.param('["text"]', "is not ", id="wrong shape"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    capsys: pytest.CaptureFixture[str], file: Callable[[str, Any], str], kind: str, content: str | None, expected: str
+) -> None:
+    """A missing or malformed file ends in one sentence that names it, as an error of the user's."""
+    files = {
+        "config": file("good-config.json", CONFIG),
+        "catalog": file("good-catalog.json", CATALOG),
+        "state": file("good-state.json", STATE),
+    }
+    files[kind] = "no/such/file.json" if content is None else file("bad.json", content)
+    error = failed(capsys, "read", *(word for name, path in files.items() for word in (f"--{name}", path)))
+    assert error["message"].startswith(f"The {kind} file {files[kind]} {expected}"), error["message"]
+    assert error["message"].count(". ") == 0, error["message"]
+    assert error["failure_type"] == "config_error"
+
+
+@pytest.mark.parametrize("option", ["--manifest-path", "--components-path"])
+def test_another_manifest_is_refused(
+    capsys: pytest.CaptureFixture[str], file: Callable[[str, Any], str], option: str
+) -> None:
+    """The options that name other code are not ignored in silence."""
+    error = failed(capsys, "check", "--config", file("config.json", CONFIG), option, "other")
+    assert option in error["message"], error["message"]
+
+
+def test_an_error_at_the_start_hides_every_value_of_the_config(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: Callable[[str, Any], str]
+) -> None:
+    """Before the spec is read nobody knows which values are secret, so none is shown."""
+
+    class Broken(run.YamlDeclarativeSource):
+        def __init__(self, **kwargs: Any) -> None:
+            raise ValueError(f"cannot work with {kwargs['config']}")
+
+    monkeypatch.setattr(run, "YamlDeclarativeSource", Broken)
+    config = file("config.json", {"somewhere": [{"else": "made-up-token-for-tests"}]})
+    error = failed(capsys, "check", "--config", config)
+    assert "cannot work with" in error["internal_message"], error
+    assert "made-up-token-for-tests" not in json.dumps(error), error
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`source-drift` alone lists its commands instead of failing."""
+    with pytest.raises(SystemExit) as end:
+        run.main([])
+    assert end.value.code == 0
+    assert "{spec,check,discover,read}" in capsys.readouterr().out
+
+
+def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files beside the package are the connector; without them the folder above is."""
+    package = tmp_path / "source_drift"
+    package.mkdir()
+    monkeypatch.setattr(run, "__file__", str(package / "run.py"))
+    assert run.connector_folder() == tmp_path
+    (package / "manifest.yaml").touch()
+    assert run.connector_folder() == package
