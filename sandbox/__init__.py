@@ -1,0 +1,25 @@
+"""A local Drift for tests and demonstrations: seeded data, the documented API, and all that can go wrong with it.
+
+with Sandbox(Drift(conversations=1_000)) as sandbox:
+    requests.get(sandbox.url + "/users/list", headers={"Authorization": "Bearer sandbox-token"})
+"""
+
+from sandbox.blueprint import METRICS
+from sandbox.data import MISSING, PRIMARY_KEYS, Drift
+from sandbox.faults import Fault
+from sandbox.journal import Journal, Request
+from sandbox.options import ALL_SCOPES, Options
+from sandbox.server import Sandbox
+
+__all__ = [
+    "ALL_SCOPES",
+    "METRICS",
+    "MISSING",
+    "PRIMARY_KEYS",
+    "Drift",
+    "Fault",
+    "Journal",
+    "Options",
+    "Request",
+    "Sandbox",
+]

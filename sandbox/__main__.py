@@ -1,0 +1,229 @@
+"""`python -m sandbox serve`: a local Drift on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Container, Sequence
+from datetime import datetime
+from inspect import signature
+from pathlib import Path
+from typing import Any, get_args
+
+from sandbox import options as choices
+from sandbox.data import Drift
+from sandbox.faults import KINDS, Fault
+from sandbox.options import ALL_SCOPES, Options
+from sandbox.server import Sandbox
+
+_DRIFT = "the data"
+_BEHAVIOUR = "how Drift behaves"
+_TOKENS = "tokens"
+_LIMITS = "limits"
+_FAULTS = "faults"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; return 0, or 2 for options that cannot be used and a port that is taken."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        drift = Drift(**_chosen(given, signature(Drift).parameters))
+        behaviour = Options(**_chosen(given, signature(Options).parameters))
+        faults = [Fault.parse(line) for line in given.fault]
+        if given.faults:
+            faults += Fault.from_json(json.loads(given.faults.read_text()))
+    except (ValueError, TypeError, OSError) as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        return 2
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with Sandbox(drift, behaviour, faults=faults, port=given.port) as sandbox:
+            print(f"Drift is at {sandbox.url}, token: {next(iter(behaviour.tokens), 'none, only OAuth')}", flush=True)
+            stop.wait()
+    except OSError as error:
+        print(f"sandbox: {error.strerror}; choose another one with --port", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _chosen(given: argparse.Namespace, names: Container[str]) -> dict[str, Any]:
+    """Return the arguments that were given on the command line, so that every default stands in one place."""
+    return {name: value for name, value in vars(given).items() if name in names}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A local Drift with seeded data.")
+    serve = parser.add_subparsers(dest="command", required=True, metavar="serve").add_parser(
+        "serve",
+        help="serve Drift's API on 127.0.0.1",
+        description="Serve Drift's API on 127.0.0.1 until interrupted. While it runs:\n"
+        "  GET  /_sandbox/journal  what was asked (?limit=100)\n"
+        "  GET  /_sandbox/counts   how many rows each stream has\n"
+        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}',
+        epilog=_kinds(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    serve.add_argument("--port", type=int, default=8100, help="port to listen on, 0 for a free one (default: 8100)")
+    _add_data(serve.add_argument_group(_DRIFT))
+    _add_behaviour(serve.add_argument_group(_BEHAVIOUR))
+    _add_tokens(serve.add_argument_group(_TOKENS))
+    _add_limits(serve.add_argument_group(_LIMITS))
+    group = serve.add_argument_group(_FAULTS, "what goes wrong; see the kinds below")
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="'KIND [METHOD] PATH [name=value …]'",
+        help="add a fault; PATH is exact, a glob, or a regular expression beginning with ^; times=3 hits three, "
+        "times=always all (default: 1), after=2 lets two pass first. Example: 'status /users/list status=429 times=3'",
+    )
+    group.add_argument(
+        "--faults", type=Path, default=None, metavar="PLAN.JSON", help='a list of {"path": …, "kind": …, …} to add'
+    )
+    return parser
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=int, help="another seed gives other rows (default: 1)")
+    group.add_argument("--accounts", type=int, help="listed accounts (default: 120)")
+    group.add_argument("--conversations", type=int, help="conversations, up to about 1000000 (default: 500)")
+    group.add_argument("--contacts", type=int, help="contacts (default: 0.7 per conversation)")
+    group.add_argument("--users", type=int, help="agents and bots (default: 12)")
+    group.add_argument("--meetings", type=int, help="booked meetings (default: 0.05 per conversation)")
+    group.add_argument("--teams", type=int, help="teams (default: 4)")
+    group.add_argument("--playbooks", type=int, help="active playbooks (default: 8)")
+    group.add_argument("--landing-pages", type=int, help="landing pages (default: 5)")
+    group.add_argument("--messages-per-conversation", type=float, metavar="MEAN", help="mean (default: 6)")
+    group.add_argument("--history-days", type=int, help="age of the oldest conversation (default: 1095)")
+    group.add_argument("--ties", type=int, help="conversations that share one updatedAt (default: 0)")
+    group.add_argument(
+        "--now", type=_moment, help="no row is newer: epoch milliseconds or ISO date-time (default: a minute ago)"
+    )
+
+
+def _add_behaviour(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--paging",
+        choices=get_args(choices.Paging),
+        help="of the conversation list: generation 1 (next), generation 2 (links) or, as recorded, both (default)",
+    )
+    group.add_argument(
+        "--last-page",
+        choices=get_args(choices.LastPage),
+        help="how the end of a list looks: nothing named (omitted, default), null, an empty string, only more: false, "
+        "or one empty page more, which may name itself again",
+    )
+    group.add_argument(
+        "--over-limit", choices=get_args(choices.OverLimit), help="page sizes above the maximum (default: clamp)"
+    )
+    group.add_argument("--link-host", help="scheme and host of absolute links (default: https://api.drift.com)")
+    group.add_argument(
+        "--accounts-next",
+        choices=get_args(choices.AccountsNext),
+        help="data.next as /accounts?…, /accounts/?… or absolute (default: relative)",
+    )
+    group.add_argument(
+        "--contacts-by-email",
+        choices=get_args(choices.ContactsByEmail),
+        help="a single match comes in an array (default) or as an object",
+    )
+    group.add_argument(
+        "--token-info",
+        choices=get_args(choices.TokenInfo),
+        help="400: the bearer token is accepted and the body refused (default: normal)",
+    )
+    group.add_argument("--latency", type=float, metavar="SECONDS", help="before each answer (default: 0)")
+    group.add_argument("--reports-row-cap", type=int, metavar="ROWS", help="reports are cut, their count is not")
+
+
+def _add_tokens(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--token",
+        dest="tokens",
+        action=_Token,
+        metavar="NAME[=SCOPE,SCOPE…]",
+        help="accept this private token instead of sandbox-token; repeatable; scopes (default: all): "
+        + ", ".join(ALL_SCOPES),
+    )
+    group.add_argument("--token-uses", type=int, metavar="N", help="private tokens die after N requests")
+    group.add_argument("--token-seconds", type=float, metavar="S", help="private tokens die S seconds after the start")
+    group.add_argument("--client-id", help="of the OAuth app (default: sandbox-client)")
+    group.add_argument("--client-secret", help="of the OAuth app (default: sandbox-secret)")
+    group.add_argument("--refresh-token", help="the first refresh token (default: sandbox-refresh-1)")
+    group.add_argument("--authorization-code", help="the code that can be exchanged once (default: sandbox-code)")
+    group.add_argument("--oauth-scopes", type=_scopes, metavar="SCOPE,SCOPE…", help="of issued tokens (default: all)")
+    group.add_argument(
+        "--oauth-names", choices=get_args(choices.OAuthNames), help="of the token answer's fields (default: snake)"
+    )
+    group.add_argument("--access-token-seconds", type=float, metavar="S", help="life of issued tokens (default: 7200)")
+    group.add_argument("--access-token-uses", type=int, metavar="N", help="issued tokens die after N requests")
+    group.add_argument(
+        "--keep-refresh-tokens",
+        dest="rotate_refresh_tokens",
+        action="store_false",
+        help="a refresh answers the same refresh token again instead of a new one",
+    )
+    group.add_argument(
+        "--missing-scope-status", type=int, choices=(401, 403), help="when a token lacks a scope (default: 403)"
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--rate-limit",
+        type=_rate,
+        metavar="REQUESTS/SECONDS|off",
+        help="a leaky bucket over all requests (default: 1000/20)",
+    )
+    group.add_argument("--reports-per-minute", type=int, metavar="N", help="for /reports/ alone (default: 60)")
+    group.add_argument(
+        "--retry-after", choices=get_args(choices.RetryAfter), help="how a 429 tells the wait (default: seconds)"
+    )
+
+
+class _Token(argparse.Action):
+    """Collects tokens; the first one takes the place of the default."""
+
+    def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        name, _, scopes = values.partition("=")
+        tokens = dict(getattr(namespace, "tokens", {}))
+        tokens[name] = _scopes(scopes) if "=" in values else ALL_SCOPES
+        namespace.tokens = tokens
+
+
+def _scopes(text: str) -> tuple[str, ...]:
+    return tuple(scope for scope in text.replace(",", " ").split() if scope)
+
+
+def _rate(text: str) -> tuple[int, float] | None:
+    if text == "off":
+        return None
+    requests, slash, seconds = text.partition("/")
+    if not slash:
+        raise argparse.ArgumentTypeError("say REQUESTS/SECONDS, for example 1000/20, or off")
+    return int(requests), float(seconds)
+
+
+def _moment(text: str) -> int:
+    return int(text) if text.isdigit() else int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _kinds() -> str:
+    lines = ["kinds of faults and their details (with defaults):"]
+    for kind, (meaning, details) in KINDS.items():
+        if kind == "body":
+            continue
+        lines.append(f"  {kind:<16} {meaning}")
+        lines += [f"  {'':<16}   {name}={json.dumps(value, ensure_ascii=False)}" for name, value in details.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

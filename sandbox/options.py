@@ -1,0 +1,108 @@
+"""How the sandbox's Drift behaves where the documentation leaves a choice, and what it enforces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+ALL_SCOPES = (
+    "account_read",
+    "all_contact_read",
+    "contact_read",
+    "conversation_read",
+    "playbook_read",
+    "user_read",
+)
+"""Every scope that a read needs (devdocs: authentication-and-scopes)."""
+
+Paging = Literal["next", "links", "both"]
+LastPage = Literal["omitted", "null", "empty_string", "more_false", "empty_page", "empty_page_repeats"]
+OverLimit = Literal["clamp", "refuse"]
+RetryAfter = Literal["seconds", "http-date", "none"]
+AccountsNext = Literal["relative", "slash", "absolute"]
+TokenInfo = Literal["normal", "400"]
+ContactsByEmail = Literal["array", "object"]
+OAuthNames = Literal["snake", "camel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of a sandbox; replace them while it runs with `sandbox.options = dataclasses.replace(...)`.
+
+    Attributes:
+        paging: of the conversation list. `next` is generation 1 (devdocs: listing-conversations): `pagination` alone,
+            its `next` an offset as a string. `links` is generation 2 (devdocs: list-conversations): absolute links with
+            an opaque `page_token`. `both` in one answer is what recordings show.
+        last_page: how the end of a walk looks, which no documentation says. `omitted`: no next link and, in the list
+            of conversations, no `pagination`. `null` and `empty_string`: named, without a value. `more_false`:
+            `pagination` says only `more: false`. `empty_page`: one more page is named and comes back empty.
+            `empty_page_repeats`: that empty page names itself again.
+        over_limit: a page size above the maximum is lowered to it or answered with 400.
+        link_host: scheme and host of absolute links.
+        accounts_next: form of `data.next` of accounts: `/accounts?…`, `/accounts/?…` or with `link_host` before it.
+        contacts_by_email: `object` sends the only match without its array, as one documentation sample does.
+        tokens: private tokens and the scopes of each.
+        token_uses: how many requests each private token answers before it is refused; None for any number.
+        token_seconds: how long private tokens live from the sandbox's start.
+        client_id, client_secret, refresh_token, authorization_code: what `POST /oauth2/token` accepts.
+        oauth_scopes: scopes of the tokens it issues.
+        oauth_names: `camel` answers as Drift did until 2018: `accessToken`, `refreshToken`.
+        access_token_seconds, access_token_uses: life of an issued access token.
+        rotate_refresh_tokens: each refresh answers a new refresh token and kills the one used.
+        missing_scope_status: 403, or the 401 that some services answer.
+        rate_limit: (requests, seconds) of a leaky bucket over all requests; None for no limit.
+        reports_per_minute: of the bucket for `/reports/` (devdocs: conversation-reporting); None for no limit.
+        retry_after: what a 429 says about the wait.
+        reports_row_cap: a report holds no more rows, while its `count` stays true.
+        latency: seconds before each answer; requests overlap.
+        token_info: `400` refuses every body while the bearer token is accepted.
+    """
+
+    paging: Paging = "both"
+    last_page: LastPage = "omitted"
+    over_limit: OverLimit = "clamp"
+    link_host: str = "https://api.drift.com"
+    accounts_next: AccountsNext = "relative"
+    contacts_by_email: ContactsByEmail = "array"
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"sandbox-token": ALL_SCOPES})
+    token_uses: int | None = None
+    token_seconds: float | None = None
+    client_id: str = "sandbox-client"
+    client_secret: str = "sandbox-secret"
+    refresh_token: str = "sandbox-refresh-1"
+    authorization_code: str = "sandbox-code"
+    oauth_scopes: tuple[str, ...] = ALL_SCOPES
+    oauth_names: OAuthNames = "snake"
+    access_token_seconds: float = 7200
+    access_token_uses: int | None = None
+    rotate_refresh_tokens: bool = True
+    missing_scope_status: Literal[401, 403] = 403
+    rate_limit: tuple[int, float] | None = (1000, 20.0)
+    reports_per_minute: int | None = 60
+    retry_after: RetryAfter = "seconds"
+    reports_row_cap: int | None = None
+    latency: float = 0.0
+    token_info: TokenInfo = "normal"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a word that is none of the choices, or a limit that lets nothing through."""
+        choices = {
+            "paging": Paging,
+            "last_page": LastPage,
+            "over_limit": OverLimit,
+            "accounts_next": AccountsNext,
+            "contacts_by_email": ContactsByEmail,
+            "oauth_names": OAuthNames,
+            "retry_after": RetryAfter,
+            "token_info": TokenInfo,
+        }
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, but is {getattr(self, name)!r}")
+        if self.rate_limit is not None and (self.rate_limit[0] < 1 or self.rate_limit[1] <= 0):
+            raise ValueError(f"rate_limit must be (requests >= 1, seconds > 0), but is {self.rate_limit}")
+        if self.reports_per_minute is not None and self.reports_per_minute < 1:
+            raise ValueError(f"reports_per_minute must be at least 1, but is {self.reports_per_minute}")
+        if self.latency < 0:
+            raise ValueError(f"latency must not be negative, but is {self.latency}")

@@ -1,0 +1,368 @@
+"""The sandbox's HTTP server: Drift's API over a seeded Drift, on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sandbox import faults as fault_kinds
+from sandbox.auth import Authority
+from sandbox.control import PREFIX, control_routes
+from sandbox.data import Drift
+from sandbox.endpoints import ENDPOINTS, Call, Endpoint
+from sandbox.errors import ApiError, not_found
+from sandbox.faults import Answer, Fault, FaultPlan
+from sandbox.journal import Journal, Request, interned
+from sandbox.options import Options
+from sandbox.rate_limit import LeakyBucket, retry_after
+
+_OWN = "sandbox"
+
+
+class Service:
+    """The sandbox as an ASGI application; `Sandbox` serves it, tests may call it directly.
+
+    Order of a request: journal, latency, rate limit, fault plan, token, scope, validation, answer.
+    """
+
+    def __init__(self, drift: Drift, options: Options, faults: Iterable[Fault] = ()) -> None:
+        self.drift = drift
+        self.journal = Journal()
+        self.authority = Authority()
+        self.plan = FaultPlan(faults)
+        self.stopping = asyncio.Event()
+        self.options = options
+        paths = dict.fromkeys(endpoint.path for endpoint in ENDPOINTS)
+        routes = [Route(path, _Resource(self, path), include_in_schema=False) for path in paths]
+        self._routes = Starlette(
+            routes=[*routes, *control_routes(self)],
+            exception_handlers={404: _unknown_path},
+        )
+        self._routes.router.redirect_slashes = False
+
+    @property
+    def options(self) -> Options:
+        return self._options
+
+    @options.setter
+    def options(self, options: Options) -> None:
+        self._options = options
+        self._bucket = options.rate_limit and LeakyBucket(*options.rate_limit)
+        per_minute = options.reports_per_minute
+        self._reports_bucket = per_minute and LeakyBucket(per_minute, 60.0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"].startswith(PREFIX):
+            await self._routes(scope, receive, send)
+            return
+        exchange = _Exchange(self, scope, send)
+        self.journal.add(exchange.request)
+        if scope["method"] not in ("GET", "HEAD"):
+            exchange.request.body = await _body(receive)
+        wait = self._wait(scope["path"])
+        if self._options.latency:
+            await self.sleep(self._options.latency)
+        if wait:
+            headers = retry_after(self._options.retry_after, wait)
+            await exchange.refuse(ApiError(429, "rate_limit_error", "Too many requests", headers=headers))
+            return
+        fault = self.plan.take(scope["method"], scope["path"], scope["query_string"])
+        if fault is not None:
+            exchange.request.fault = fault.kind
+            exchange.fault = fault
+            fault_kinds.disturb(fault, self.drift, scope["path"])
+            if fault.kind in fault_kinds.REPLACING:
+                await exchange.replace(fault)
+                return
+        scope[_OWN] = exchange
+        await self._routes(scope, receive, send)
+
+    def _wait(self, path: str) -> float:
+        """Return the seconds by which a request comes too early; 0.0 lets it in."""
+        if self._reports_bucket and path.startswith("/reports/"):
+            wait = self._reports_bucket.admit()
+            if wait:
+                return wait
+        return self._bucket.admit() if self._bucket else 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but not longer than the sandbox runs."""
+        if seconds < 0.5:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+class _Exchange:
+    """One request and the way back to whoever sent it."""
+
+    def __init__(self, service: Service, scope: Scope, send: Send) -> None:
+        self.service, self.scope, self._send = service, scope, send
+        self.fault: Fault | None = None
+        authorization = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        self.authorization = authorization and authorization.decode("latin-1")
+        self.request = Request(
+            method=scope["method"],
+            path=scope["path"],
+            raw_query=scope["query_string"],
+            raw_headers=interned(tuple(scope["headers"])),
+            at=time.monotonic(),
+            token=service.authority.label(service.options, self.authorization),
+        )
+
+    async def refuse(self, error: ApiError) -> None:
+        await self.answer(Answer(error.status, error.body(), error.headers))
+
+    async def answer(self, answer: Answer) -> None:
+        fault = self.fault
+        content = answer.content
+        if fault is not None and answer.status == 200 and not isinstance(content, bytes):
+            attempt = self.service.plan.next_attempt() if fault.kind == "empty_page" else 0
+            content = fault_kinds.altered(fault, content, self.scope["path"], self.scope["query_string"], attempt)
+        body = content if isinstance(content, bytes) else orjson.dumps(content)
+        headers = [(b"content-type", answer.media_type.encode())] if answer.status != 204 else []
+        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        if answer.status != 204:
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.request.status = answer.status
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if fault is not None and fault.kind in fault_kinds.DELIVERING:
+            await self._deliver_badly(fault, body)
+        else:
+            await self._send({"type": "http.response.body", "body": body})
+
+    async def replace(self, fault: Fault) -> None:
+        if fault.kind == "hang":
+            await self.service.sleep(fault.details["seconds"])
+        elif fault.kind == "reset":
+            _reset(self.scope)
+        else:
+            await self.answer(fault_kinds.replacement(fault, self.scope["path"], self.scope["query_string"]))
+            return
+        _close(self.scope)
+
+    async def _deliver_badly(self, fault: Fault, body: bytes) -> None:
+        if fault.kind == "truncated":
+            part = body[: int(len(body) * fault.details["share"])]
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            _close(self.scope)
+            return
+        pieces = 20
+        step = -(-len(body) // pieces) or 1
+        for start in range(0, len(body), step):
+            await self._send({"type": "http.response.body", "body": body[start : start + step], "more_body": True})
+            await self.service.sleep(fault.details["seconds"] / pieces)
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+class _Resource:
+    """All methods of one path."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        self._service = service
+        self._by_method = {endpoint.method: endpoint for endpoint in ENDPOINTS if endpoint.path == path}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: _Exchange = scope[_OWN]
+        endpoint = self._by_method.get(scope["method"])
+        try:
+            if endpoint is None:
+                allow = {"Allow": ", ".join(self._by_method)}
+                raise ApiError(405, "method_not_allowed", f"{scope['method']} is not allowed here", headers=allow)
+            content = self._run(endpoint, exchange, scope)
+        except ApiError as error:
+            await exchange.refuse(error)
+        else:
+            await exchange.answer(Answer(200, content, {}))
+
+    def _run(self, endpoint: Endpoint, exchange: _Exchange, scope: Scope) -> Any:
+        service = self._service
+        if endpoint.token:
+            service.authority.check(service.options, exchange.authorization, endpoint.scope)
+        headers: Mapping[str, str] = exchange.request.headers if exchange.request.body else {}
+        return endpoint.handler(
+            Call(
+                service.drift,
+                service.options,
+                service.authority,
+                scope["query_string"],
+                scope["path_params"],
+                headers,
+                exchange.request.body,
+            )
+        )
+
+
+class Sandbox:
+    """A running sandbox: `with Sandbox(drift) as sandbox:` serves from its own thread until the block ends.
+
+    `url` is set while it runs. `options` and `faults` may be replaced at any time; a new fault plan starts counting
+    anew. Bound to 127.0.0.1 alone.
+
+    Raises:
+        OSError: (on entering) the port is in use.
+    """
+
+    def __init__(
+        self,
+        drift: Drift | None = None,
+        options: Options | None = None,
+        *,
+        faults: Iterable[Fault] = (),
+        port: int = 0,
+    ) -> None:
+        self.drift = Drift() if drift is None else drift
+        self.service = Service(self.drift, options or Options(), faults)
+        self._port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def journal(self) -> Journal:
+        return self.service.journal
+
+    @property
+    def authority(self) -> Authority:
+        return self.service.authority
+
+    @property
+    def options(self) -> Options:
+        return self.service.options
+
+    @options.setter
+    def options(self, options: Options) -> None:
+        self.service.options = options
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.service.plan.faults
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault]) -> None:
+        self.service.plan = FaultPlan(faults)
+
+    def __enter__(self) -> Self:
+        listener = self._listen()
+        self.service.stopping.clear()
+        self._port = listener.getsockname()[1]
+        self._server = _Server(self.service)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox", daemon=True)
+        self._thread.start()
+        self._server.ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server and self._thread:
+            self._server.stop()
+            self._thread.join()
+        self._server = self._thread = None
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", self._port))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+            raise OSError(error.errno, f"port {self._port} of 127.0.0.1 {reason}") from None
+        return listener
+
+
+class _Protocol(HttpToolsProtocol):
+    """Gives the application its connection, for the faults that break it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"]["transport"] = self.transport
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, service: Service) -> None:
+        super().__init__(
+            uvicorn.Config(
+                service,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                server_header=False,
+                # Longer than any pause of a client: a connection that closes under a request would look like a fault.
+                timeout_keep_alive=120,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.ready = threading.Event()
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.ready.set()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._service.stopping.set)
+
+
+def _reset(scope: Scope) -> None:
+    """Make closing this connection send RST instead of FIN."""
+    transport = scope.get("state", {}).get("transport")
+    if transport is not None:
+        linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+
+
+def _close(scope: Scope) -> None:
+    """Close the connection after what was written."""
+    transport = scope.get("state", {}).get("transport")
+    if transport is not None:
+        transport.close()
+
+
+async def _body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return body
+
+
+async def _unknown_path(request: StarletteRequest, _: Exception) -> Response:
+    """Answer 404 in Drift's words."""
+    error = not_found(request.scope["path"])
+    exchange: _Exchange | None = request.scope.get(_OWN)
+    if exchange is not None:
+        exchange.request.status = error.status
+    return Response(orjson.dumps(error.body()), error.status, media_type="application/json")
