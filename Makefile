@@ -8,7 +8,7 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := $(wildcard components.py demo sandbox source_drift)
+TYPED := components.py benchmarks demo sandbox source_drift
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.

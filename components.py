@@ -19,7 +19,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import InitVar, dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -44,6 +44,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 WIND_DOWN = "Drift is being wound down: if this lasts, ask Salesloft whether your organisation is still served."
 Answer = requests.Response | Exception | None
 
+NO_TOKEN = ("Bearer ", "Bearer None")
 REFRESH_LOCK = threading.Lock()
 
 logger = logging.getLogger("airbyte")
@@ -83,8 +84,8 @@ def rows_of(response: requests.Response, records_at: list[str], single_record: b
         raise UnexpectedAnswer("an error object")
     for key in records_at:
         found = found.get(key) if isinstance(found, dict) else None
-    rows = [found] if single_record and found else found
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    rows = [found] if single_record else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row for row in rows):
         wanted = "an object" if single_record else "a list of objects"
         raise UnexpectedAnswer(f"JSON that has not {wanted} at {'.'.join(records_at) or 'its root'}")
     return rows
@@ -158,7 +159,7 @@ def unread(
             raise failure(f"{message} Run the sync again.", FailureType.transient_error)
         rows = rows[keys.index(read_before["after"]) + 1 :]
     if "since" in read_before:
-        rows = [row for row in rows if not is_before(row.get(cursor_field, 0), int(read_before["since"]))]
+        rows = [row for row in rows if not is_before(row.get(cursor_field), int(read_before["since"]))]
     return rows
 
 
@@ -190,16 +191,16 @@ class DriftRecordExtractor(RecordExtractor):
             raise failure(trouble)
         rows = rows_of(response, self.records_at, self.single_record)
         if self.not_after_answer:
-            self._lower(rows, self.not_after_answer, clock_of(response))
+            rows = self._lowered(rows, self.not_after_answer, clock_of(response))
         return unread(response, rows, self.row_key, self.cursor_field)
 
-    def _lower(self, rows: list[dict[str, Any]], name: str, clock: int) -> None:
-        for row in rows:
-            if is_time(row.get(name)) and row[name] > clock:
-                row[name] = clock
-                if not self._warned:
-                    self._warned = True
-                    logger.warning(f"Drift sent records with {name} ahead of its own clock; it is lowered to that.")
+    def _lowered(self, rows: list[dict[str, Any]], name: str, clock: int) -> list[dict[str, Any]]:
+        # Copies, since the pagination recognises a record by the time that Drift sent.
+        lowered = [{**row, name: clock} if is_time(row.get(name)) and row[name] > clock else row for row in rows]
+        if lowered != rows and not self._warned:
+            self._warned = True
+            logger.warning(f"Drift sent records with {name} ahead of its own clock; it is lowered to that.")
+        return lowered
 
 
 @dataclass
@@ -209,7 +210,9 @@ class DriftErrorHandler(DefaultErrorHandler):
     * a 2xx answer that is not what was asked for is retried, never read as empty;
     * an answer from another place than `api_url` raises `AirbyteTracedException`, whatever it holds;
     * a 401 refreshes the token with OAuth and fails at once with an access token;
-    * 408, 425, 5xx and a broken connection are retried, any other status fails, its body shown to nobody.
+    * 408, 425, 5xx and a broken connection are retried, any other status fails.
+
+    What fails raises `AirbyteTracedException` here: the CDK's own FAIL logs the bodies of request and answer.
     """
 
     records_at: list[str] = field(default_factory=list)
@@ -229,12 +232,14 @@ class DriftErrorHandler(DefaultErrorHandler):
         for response_filter in self.response_filters or []:
             resolution = response_filter.matches(answer)
             if resolution:
-                return self._without_refresh(resolution)
+                return self._resolved(resolution)
         fails = 300 <= status < 500 and status not in (408, 425)
-        return ErrorResolution(
-            response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
-            failure_type=FailureType.system_error if status else FailureType.transient_error,
-            error_message=trouble,
+        return self._resolved(
+            ErrorResolution(
+                response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
+                failure_type=FailureType.system_error if status else FailureType.transient_error,
+                error_message=trouble,
+            )
         )
 
     def _refuse_foreign(self, response: requests.Response) -> None:
@@ -243,10 +248,11 @@ class DriftErrorHandler(DefaultErrorHandler):
         if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
             raise failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
 
-    def _without_refresh(self, resolution: ErrorResolution) -> ErrorResolution:
+    def _resolved(self, resolution: ErrorResolution) -> ErrorResolution:
         has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
-        if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY and not has_refresh:
-            return replace(resolution, response_action=ResponseAction.FAIL)
+        refreshes = resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY
+        if resolution.response_action == ResponseAction.FAIL or (refreshes and not has_refresh):
+            raise failure(str(resolution.error_message), resolution.failure_type or FailureType.system_error)
         return resolution
 
 
@@ -268,14 +274,18 @@ class DriftBackoffStrategy(BackoffStrategy):
     longest_retry_after: float = 600
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        pass
+        # One instance serves many threads, and a thread sends one request, however often, before the next one.
+        self._request = threading.local()
 
     def backoff_time(self, response_or_exception: Answer, attempt_count: int) -> float:
         answer = response_or_exception
         response = answer if isinstance(answer, requests.Response) else None
         trouble = trouble_of(answer, self.records_at, self.single_record)
-        throttled = response is not None and response.status_code == 429
-        if not throttled and self._failures(answer, attempt_count) >= self.max_attempts:
+        failures = 0 if attempt_count == 1 else getattr(self._request, "failures", 0)
+        if response is None or response.status_code != 429:
+            failures += 1
+        self._request.failures = failures
+        if failures >= self.max_attempts:
             kind = FailureType.system_error if response is not None else FailureType.transient_error
             raise failure(f"{trouble} It was asked {self.max_attempts} times.", kind)
         wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
@@ -283,18 +293,6 @@ class DriftBackoffStrategy(BackoffStrategy):
             wait = max(wait, self._retry_after(response))
         logger.info(f"{trouble} Waiting {wait:.1f} s before attempt {attempt_count + 1}.")
         return wait
-
-    def _failures(self, answer: Answer, attempt_count: int) -> int:
-        """How often the request of this answer failed without being throttled.
-
-        Counted on the request, since one instance serves many threads. A connection that broke inside a body names no
-        request; there all attempts count.
-        """
-        request: Any = getattr(answer, "request", None)
-        if request is None:
-            return attempt_count
-        request.drift_failures = getattr(request, "drift_failures", 0) + 1
-        return int(request.drift_failures)
 
     def _retry_after(self, response: requests.Response) -> float:
         """`Retry-After` in seconds (RFC 9110, 10.2.3: seconds or an HTTP date), 0 where there is none to be read."""
@@ -372,16 +370,18 @@ class ConversationsPagination(QueryPagination):
     wins where both stand. A walk ends where no page is named, where an empty page names none that is new, and after a
     page on which every record is older than the slice's `start_time` (state minus look-back).
 
-    A conversation that is updated during a walk leaves its place for one that has been read. So a walk of several pages
-    is followed by another, for what is new since the one before began, until a single page holds all of that.
+    A conversation that is updated during a walk leaves its place for one that has been read. So a walk that found
+    something beyond its first page is followed by another, for what is new since it began.
 
     The walk is remembered on the instance: the list is one partition, read by one thread.
 
     Raises `AirbyteTracedException` for a page named twice, for a third empty page in a row that names yet another,
-    for a page it cannot name, and where `start_time` lies ahead of Drift's clock: nothing would be read until then.
+    for a page it cannot name, where `max_walks` do not reach the end of the changes, and where `start_time` lies ahead
+    of Drift's clock: nothing would be read until then.
     """
 
     cursor_field: str = "updatedAt"
+    max_walks: int = 10
 
     @property
     def initial_token(self) -> str:
@@ -397,29 +397,48 @@ class ConversationsPagination(QueryPagination):
                     " then. Correct `start_date`, or clear the state of the stream."
                 )
                 raise failure(message, FailureType.config_error)
+            self._walks = 0
+            self._versions: set[tuple[str, str]] = set()
             self._begin(start, {})
         if self._pages == 0:
             self._begun_at = clock - 999  # `Date` has whole seconds
-        self._pages += 1
         rows = rows_of(response, self.records_at)
-        older = [is_before(row.get(self.cursor_field), self._start) for row in rows]
-        # A later walk has little to read, and needs no page beyond the one that reaches what was read.
-        is_over = any(older) if self._read_before else bool(rows) and all(older)
-        parameters = None if is_over else self._following(response, rows, query)
+        is_news = [self._is_news(row) for row in rows]
+        if self._pages > 0 and any(is_news):
+            self._has_news_behind = True
+        self._pages += 1
+        parameters = None if rows and not any(is_news) else self._following(response, rows, query)
         if parameters is not None:
             return page_query({"limit": self.page_size} | parameters, self._read_before | self._overlap)
-        if self._pages == 1:
+        if not self._has_news_behind:
             return None
+        if self._walks == self.max_walks:
+            message = "Drift's conversation list changes faster than it can be read. Run the sync again."
+            raise failure(message, FailureType.transient_error)
         self._begin(self._begun_at, {"since": self._begun_at})
         return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
 
     def _begin(self, start: int, read_before: dict[str, Any]) -> None:
+        self._walks += 1
         self._start = start
         self._read_before = read_before
         self._overlap: dict[str, Any] = {}
         self._pages = self._empty_pages = 0
+        self._has_news_behind = False
         self._seen: set[str] = set()
         self._by_links: bool | None = None
+
+    def _is_news(self, row: Mapping[str, Any]) -> bool:
+        """Whether a record is neither older than this walk reaches nor the same as an earlier walk found it."""
+        time_sent = row.get(self.cursor_field)
+        if is_before(time_sent, self._start):
+            return False
+        version = (str(row.get(self.row_key)), str(time_sent))
+        if self._read_before and version in self._versions:
+            return False
+        if not is_before(time_sent, self._begun_at):
+            self._versions.add(version)
+        return True
 
     def _following(self, response: requests.Response, rows: list[dict[str, Any]], query: str) -> dict[str, Any] | None:
         body = body_of(response)
@@ -450,7 +469,7 @@ class ConversationsPagination(QueryPagination):
             return {"next": following}
         offset = int(dict(parse_qsl(query.partition("#")[0])).get("next", 0))
         position, self._overlap = self.overlap(rows, offset, int(following))
-        return {"next": position}
+        return {"next": position if self._overlap else following}
 
     def _named(self, envelope: Any) -> str | None:
         following = envelope.get("next", "") if isinstance(envelope, dict) else False
@@ -511,7 +530,11 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
     def get_auth_header(self) -> Mapping[str, Any]:
         with self._refresh_in_words():
             header = self.authenticator.get_auth_header()
-        if header["Authorization"] in ("Bearer ", "Bearer None"):
+            if header["Authorization"] in NO_TOKEN and hasattr(self.authenticator, "refresh_and_set_access_token"):
+                # A saved config may hold no token, but a time until which that need not be renewed.
+                self.authenticator.refresh_and_set_access_token()
+                header = self.authenticator.get_auth_header()
+        if header["Authorization"] in NO_TOKEN:
             raise failure("Drift gave no access token. Re-authenticate this source.", FailureType.config_error)
         if not re.fullmatch(r"Bearer [\x21-\x7e]+", header["Authorization"]):
             message = "The access token holds a character that no token has, such as a blank. Copy it again."

@@ -1,0 +1,251 @@
+"""The manifest as a whole: what every stream must have, and the arithmetic of the request budget."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airbyte_cdk.sources.declarative.concurrent_declarative_source import ConcurrentDeclarativeSource
+
+import components
+from unit_tests.conftest import API, MANIFEST, STREAMS, Clock, Connector, Drift, config
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object inside a value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from nodes(inner)
+
+
+def of_type(value: Any, *types: str) -> list[dict[str, Any]]:
+    return [node for node in nodes(value) if node.get("type") in types]
+
+
+@pytest.fixture(params=STREAMS)
+def stream(request: pytest.FixtureRequest, resolved: dict[str, Any]) -> dict[str, Any]:
+    """Each stream as the CDK builds it."""
+    [found] = [stream for stream in resolved["streams"] if stream["name"] == request.param]
+    return found
+
+
+def test_streams_are_these(resolved: dict[str, Any], connector: Connector) -> None:
+    """The manifest offers the streams that these tests know, and the source builds them all."""
+    assert [stream["name"] for stream in resolved["streams"]] == list(STREAMS)
+    assert [stream.name for stream in connector.source().streams({})] == list(STREAMS)
+
+
+def test_check_needs_no_scope(resolved: dict[str, Any]) -> None:
+    """The check looks at the stream that any token can read."""
+    assert resolved["check"] == {"type": "CheckStream", "stream_names": ["token_info"]}
+
+
+def test_version_is_that_of_the_tested_cdk(manifest: dict[str, Any]) -> None:
+    """The manifest names the CDK that components.py says it was checked against."""
+    assert f"airbyte-cdk {manifest['version']}." in str(components.__doc__)
+
+
+def test_stream_is_described(stream: dict[str, Any]) -> None:
+    """A stream says in its description what it holds, and by its slug where Drift documents it."""
+    assert re.search(r"\(devdocs [a-z-]+(; [a-z ]+)?\)\.$", stream["description"]), stream["description"]
+
+
+def test_stream_has_its_key(stream: dict[str, Any]) -> None:
+    """A stream has its primary key, and the key is in its schema and never null."""
+    assert stream["primary_key"] == [STREAMS[stream["name"]].key]
+    schema = stream["schema_loader"]["schema"]["properties"]
+    assert schema[STREAMS[stream["name"]].key]["type"] in ("integer", "string")
+
+
+def test_stream_says_where_its_records_are(stream: dict[str, Any]) -> None:
+    """Extractor, error handler and back-off of a stream look for its records in the same place."""
+    parameters = stream["$parameters"]
+    looking = {"DriftRecordExtractor", "DriftErrorHandler", "DriftBackoffStrategy"}
+    custom = [node for node in nodes(stream) if str(node.get("class_name")).rpartition(".")[2] in looking]
+    assert len(custom) == 3
+    for node in custom:
+        assert node.get("records_at", []) == parameters.get("records_at", []), node["class_name"]
+        assert node.get("single_record", False) == parameters.get("single_record", False), node["class_name"]
+
+
+def test_stream_names_its_scope(stream: dict[str, Any]) -> None:
+    """A stream says which scope it needs, for the message of a 403."""
+    assert stream["$parameters"]["required_scope"] == STREAMS[stream["name"]].scope
+
+
+def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
+    """Every requester gives up on a connection and on a body; the CDK would wait for ever."""
+    requesters = of_type(stream, "HttpRequester", "CustomRequester")
+    assert requesters
+    for requester in requesters:
+        assert 1 <= requester["connect_timeout_in_seconds"] <= 30
+        assert 10 <= requester["read_timeout_in_seconds"] <= 120
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_time_outs_reach_the_request(connector: Connector, name: str) -> None:
+    """The time-outs of the manifest are those of the client, for a custom requester as well."""
+    [built] = [stream for stream in connector.source().streams({}) if stream.name == name]
+    retriever = built._stream_partition_generator._partition_factory._retriever
+    assert retriever.requester._http_client._request_timeout == (10, 60)
+
+
+def test_requester_asks_our_host_with_our_token(stream: dict[str, Any]) -> None:
+    """Every requester goes to `api_url`, with the guarded authenticator and the one error handler."""
+    for requester in of_type(stream, "HttpRequester", "CustomRequester"):
+        assert requester["url"].startswith("{{ config['api_url'] }}/"), requester["url"]
+        assert requester["authenticator"]["class_name"].endswith(".AuthenticatorGuard")
+        assert requester["error_handler"]["class_name"].endswith(".DriftErrorHandler")
+        assert [
+            strategy["class_name"].rpartition(".")[2] for strategy in requester["error_handler"]["backoff_strategies"]
+        ] == ["DriftBackoffStrategy"]
+
+
+def test_every_cursor_ends_in_2100(resolved: dict[str, Any]) -> None:
+    """A nearer end would drop rows dated ahead and stop walks in silence."""
+    cursors = of_type(resolved["streams"], "DatetimeBasedCursor")
+    assert cursors
+    for cursor in cursors:
+        assert cursor["end_datetime"]["datetime"] == "2100-01-01T00:00:00Z"
+        assert cursor["lookback_window"] == "PT10M"
+        assert "step" not in cursor, "each step reads the whole list again"
+
+
+def test_modes(connector: Connector) -> None:
+    """Conversations alone are incremental, by their own update; the others are read whole."""
+    offered = {
+        stream.name: (stream.as_airbyte_stream().default_cursor_field or None)
+        for stream in connector.source().streams({})
+    }
+    assert offered == {"accounts": None, "conversations": ["updatedAt"], "users": None, "token_info": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("RequestPath", "it sends the token to whatever host an answer names"),
+        ("CursorPagination", "it walks in circles"),
+        ("CompositeErrorHandler", "it drops FAIL and RATE_LIMITED"),
+        ("FixedWindowCallRatePolicy", "its first window lasts ten days"),
+        ("DpathExtractor", "it reads a wrong answer as no records"),
+    ],
+)
+def test_parts_that_lose_or_leak(resolved: dict[str, Any], kind: str, reason: str) -> None:
+    """What the CDK offers and this connector must not use is nowhere in the manifest."""
+    assert of_type(resolved, kind) == [], reason
+
+
+def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
+    """A data feed ends at the first page whose last row is old."""
+    assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
+
+
+def test_no_2xx_is_matched_by_a_filter(resolved: dict[str, Any]) -> None:
+    """Filters look at the status alone: a FAIL on a body would put it into the log."""
+    for node in of_type(resolved["streams"], "HttpResponseFilter"):
+        assert node["http_codes"]
+        assert all(code >= 400 for code in node["http_codes"])
+        assert not {"predicate", "error_message_contains"} & set(node)
+
+
+def test_nothing_but_a_400_of_token_info_is_ignored(resolved: dict[str, Any]) -> None:
+    """Of no list is any status ignored: it would be an empty one."""
+    ignored = {
+        (stream["name"], *node["http_codes"])
+        for stream in resolved["streams"]
+        for node in of_type(stream, "HttpResponseFilter")
+        if node["action"] in ("IGNORE", "SUCCESS")
+    }
+    assert ignored == {("token_info", 400)}
+
+
+def test_streams_are_references(manifest: dict[str, Any]) -> None:
+    """The list of streams is a list of references to the definitions, in the same order as the schemas."""
+    assert manifest["streams"] == [{"$ref": f"#/definitions/{name}"} for name in STREAMS]
+    assert list(manifest["schemas"]) == list(STREAMS)
+
+
+def test_manifest_has_no_secret_and_no_other_host(manifest: dict[str, Any]) -> None:
+    """The addresses of the manifest are Drift's own, its documentation's and the schema's."""
+    hosts = set(re.findall(r"https?://([a-z.-]+)", MANIFEST.read_text()))
+    assert hosts == {"driftapi.com", "dev.drift.com", "docs.airbyte.com", "json-schema.org"}
+
+
+# The budget
+
+RATES = [(None, 35), (0, 35), (1, 1), (2, 2), (20, 20), (35, 35), (50, 50)]
+
+
+def rated(rate: int | None) -> dict[str, Any]:
+    return config() if rate is None else config(max_requests_per_second=rate)
+
+
+@pytest.mark.parametrize(("rate", "expected"), RATES)
+def test_budget_is_the_rate_of_the_config(connector: Connector, rate: int | None, expected: int) -> None:
+    """One moving window of a second holds as many requests as the config says, 35 without a word."""
+    source: ConcurrentDeclarativeSource = connector.source(rated(rate))
+    source.streams({})
+    budget = source._constructor._api_budget
+    rates = [(rate.limit, rate.interval) for policy in budget._policies for rate in policy._bucket.rates]
+    assert rates == [(expected, 1000)]
+
+
+@pytest.mark.parametrize(("rate", "expected"), RATES)
+def test_workers_fill_the_budget(connector: Connector, rate: int | None, expected: int) -> None:
+    """There are enough workers for the budget at half a second each, never 1, and never more than the maximum."""
+    source: Any = connector.source(rated(rate))
+    workers = source._concurrent_source._threadpool._threadpool._max_workers
+    assert workers == expected // 2 + 6
+    assert 2 <= workers <= 31
+
+
+def test_workers_at_the_highest_rate_are_the_maximum(manifest: dict[str, Any]) -> None:
+    """The maximum of workers and the maximum of the rate belong together."""
+    properties = manifest["spec"]["connection_specification"]["properties"]
+    highest = properties["max_requests_per_second"]["maximum"]
+    assert manifest["concurrency_level"]["max_concurrency"] == highest // 2 + 6
+    assert properties["max_requests_per_second"]["default"] == 35
+
+
+def test_budget_is_shared_by_all_streams(connector: Connector) -> None:
+    """Every stream takes from the same budget, since Drift counts them together."""
+    budgets = {
+        id(stream._stream_partition_generator._partition_factory._retriever.requester._http_client._api_budget)
+        for stream in connector.source().streams({})
+    }
+    assert len(budgets) == 1
+
+
+@pytest.mark.parametrize("rate", [1, 5, 50])
+def test_no_second_has_more_requests_than_the_rate(drift: Drift, connector: Connector, clock: Clock, rate: int) -> None:
+    """In no second of a long walk more requests are sent than the config allows."""
+    sent: list[float] = []
+
+    def page(request: Any) -> Any:
+        sent.append(clock.now)
+        body = {"data": [{"id": len(sent), "updatedAt": 1_700_000_000_000 - len(sent)}]}
+        return {**body, "links": {"next": f"/x?page_token={len(sent)}"}} if len(sent) < 60 else body
+
+    drift.answers("/conversations/list", page)
+    connector.read("conversations", config=config(max_requests_per_second=rate))
+    assert len(sent) >= 60
+    for moment in sent:
+        within = [other for other in sent if moment <= other < moment + 0.999]
+        assert len(within) <= rate, (moment, within)
+
+
+def test_catalog_is_whole(connector: Connector) -> None:
+    """A catalog of the source holds for each stream its schema, key and modes, and no reference."""
+    for stream in connector.source().streams({}):
+        offered = stream.as_airbyte_stream()
+        assert offered.source_defined_primary_key == [[STREAMS[stream.name].key]]
+        assert "$ref" not in json.dumps(offered.json_schema)
+        assert offered.json_schema["properties"]
+
+
+def test_default_host(drift: Drift, connector: Connector) -> None:
+    """Without a word in the config Drift itself is asked."""
+    connector.read("users")
+    assert [request.url for request in drift.requests] == [f"{API}/users/list"]

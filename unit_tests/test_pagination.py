@@ -1,0 +1,594 @@
+"""Where a walk goes on and where it ends: every record once, no URL of an answer requested, and never a loop."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+import components
+from unit_tests.conftest import API, NOW, Answer, Connector, Drift, Outcome, response
+
+PATH = "/conversations/list"
+
+
+def rows(*keys: int) -> list[dict[str, Any]]:
+    """Conversations as the list has them: the later in the list, the older."""
+    return [{"id": key, "updatedAt": NOW - 1_000_000 - 1000 * key} for key in keys]
+
+
+def linked(following: Any, *keys: int, **more: Any) -> dict[str, Any]:
+    """A page of the newer generation."""
+    return {"data": rows(*keys), "links": {"self": f"{API}{PATH}", "next": following}, **more}
+
+
+def numbered(following: Any, *keys: int, **more: Any) -> dict[str, Any]:
+    """A page of the older generation."""
+    return {"data": rows(*keys), "pagination": {"more": True, "next": following, **more}}
+
+
+def link(token: Any) -> str:
+    return f"https://api.drift.com{PATH}?limit=50&page_token={quote(str(token), safe='')}"
+
+
+def script(drift: Drift, pages: Mapping[str, Any], path: str = PATH) -> None:
+    """Answers each page by its token, whichever parameter names it, and any other with 400."""
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        query = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+        return pages.get(query.get("page_token") or query.get("next") or "", Answer({"error": "unknown page"}, 400))
+
+    drift.answers(path, answer)
+
+
+def first_walk(drift: Drift) -> list[tuple[str, str]]:
+    """The parameter and the token of each page, up to where the list is begun anew for what changed meanwhile."""
+    asked = [
+        next((name, query[name]) for name in ("next", "page_token") if name in query) for query in drift.queries(PATH)
+    ]
+    begins = [number for number, page in enumerate(asked) if page == ("page_token", "")]
+    return asked[: begins[1]] if len(begins) > 1 else asked
+
+
+def assert_only_ours(drift: Drift) -> None:
+    assert [request.url for request in drift.foreign] == []
+    assert {urlsplit(request.url)[:3] for request in drift.requests} == {("https", "driftapi.com", PATH)}
+
+
+def assert_read(outcome: Outcome, keys: Iterable[int], stream: str = "conversations") -> None:
+    """Exactly the keys, each once."""
+    assert outcome.status(stream) == "COMPLETE", outcome.summary
+    assert sorted(outcome.keys(stream)) == sorted(keys)
+
+
+def assert_refused(outcome: Outcome, said: str, stream: str = "conversations") -> None:
+    assert outcome.status(stream) == "INCOMPLETE", outcome.summary
+    assert said in outcome.error(stream).message, outcome.error(stream).message
+
+
+# Conversations, in both generations
+
+
+class ConversationList:
+    """Drift's list: a position in the older generation, the last row in the newer one, or both side by side."""
+
+    def __init__(self, count: int, generation: str, last: str, limit: int = 50) -> None:
+        self.rows = rows(*range(1, count + 1))
+        self.generation, self.last, self.limit = generation, last, limit
+
+    def __call__(self, request: requests.PreparedRequest) -> Any:
+        query = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+        assert int(query["limit"]) <= 50, query
+        limit = min(int(query["limit"]), self.limit)
+        token = query.get("page_token", "")
+        if token and self.generation == "next":
+            return Answer({"error": "page_token"}, 400)
+        keys = [f"é+/={row['updatedAt']}&%#{row['id']}" for row in self.rows]
+        start = int(query["next"]) if "next" in query else keys.index(token) + 1 if token else 0
+        page = self.rows[start : start + limit]
+        body: dict[str, Any] = {"data": page}
+        is_last = start + limit >= len(self.rows)
+        if self.generation != "links" and (not is_last or self.last == "null"):
+            following = None if is_last else str(start + limit)
+            body["pagination"] = {"more": not is_last, "next": following}
+        if self.generation != "next":
+            body["links"] = {"self": link("self")}
+            if not is_last or (self.last == "empty-page" and page):
+                body["links"]["next"] = link(keys[start + len(page) - 1])
+            elif self.last == "null":
+                body["links"]["next"] = None
+        return body
+
+
+@pytest.mark.parametrize("generation", ["next", "links", "both"])
+@pytest.mark.parametrize(
+    ("count", "last", "limit"),
+    [
+        *[(count, "missing", 50) for count in (0, 1, 49, 50, 51, 100, 234)],
+        *[(count, last, 50) for count in (50, 101) for last in ("null", "empty-page")],
+        (60, "missing", 25),
+        (5, "missing", 1),
+    ],
+)
+def test_every_conversation_once(
+    drift: Drift, connector: Connector, generation: str, count: int, last: str, limit: int
+) -> None:
+    """A list of any length is read whole, however its last page looks and even where Drift clamps the limit."""
+    drift.answers(PATH, ConversationList(count, generation, last, limit))
+    assert_read(connector.read("conversations"), range(1, count + 1))
+    assert_only_ours(drift)
+
+
+def test_first_page_has_limit_and_an_empty_page_token(drift: Drift, connector: Connector) -> None:
+    """The walk begins with a limit that both generations allow, and an empty page_token."""
+    drift.answers(PATH, {"data": rows(1)})
+    connector.read("conversations")
+    assert drift.queries(PATH) == [{"limit": "50", "page_token": ""}]
+
+
+def test_newer_generation_is_followed_by_page_token(drift: Drift, connector: Connector) -> None:
+    """The page_token of `links.next` is lifted, decoded, and sent alone with the limit."""
+    script(drift, {"": linked(link("b"), 1, 2), "b": linked(link("c"), 3), "c": linked(None, 4)})
+    assert_read(connector.read("conversations"), [1, 2, 3, 4])
+    assert first_walk(drift) == [("page_token", ""), ("page_token", "b"), ("page_token", "c")]
+    assert {tuple(query) for query in drift.queries(PATH)} == {("limit", "page_token")}
+
+
+def test_older_generation_is_followed_by_next(drift: Drift, connector: Connector) -> None:
+    """Without `links` the `next` of `pagination` is sent as `next`, and no page_token beside it."""
+    script(drift, {"": numbered("b", 1, 2), "b": numbered("c", 3), "c": {"data": rows(4)}})
+    assert_read(connector.read("conversations"), [1, 2, 3, 4])
+    assert first_walk(drift) == [("page_token", ""), ("next", "b"), ("next", "c")]
+    assert {tuple(query) for query in drift.queries(PATH)} == {("limit", "page_token"), ("limit", "next")}
+
+
+def test_links_win_over_pagination(drift: Drift, connector: Connector) -> None:
+    """Where both generations name a page, the newer one is followed to the end."""
+    both = {"pagination": {"more": False, "next": "never"}}
+    script(drift, {"": linked(link("b"), 1, **both), "b": linked(link("c"), 2, **both), "c": linked("", 3, **both)})
+    assert_read(connector.read("conversations"), [1, 2, 3])
+    assert first_walk(drift) == [("page_token", ""), ("page_token", "b"), ("page_token", "c")]
+
+
+@pytest.mark.parametrize("more", [False, None, "false", 0])
+def test_links_are_followed_whatever_more_says(drift: Drift, connector: Connector, more: Any) -> None:
+    """A new token is followed although `more` denies it: one request too many is cheaper than a short read."""
+    script(drift, {"": linked(link("b"), 1, more=more, pagination={"more": more}), "b": linked(None, 2)})
+    assert_read(connector.read("conversations"), [1, 2])
+
+
+def test_more_false_ends_the_older_generation(drift: Drift, connector: Connector) -> None:
+    """In the older generation `more: false` ends the walk although a `next` is named."""
+    script(drift, {"": numbered("b", 1), "b": numbered("c", 2, more=False), "c": {"data": rows(666)}})
+    assert_read(connector.read("conversations"), [1, 2])
+
+
+@pytest.mark.parametrize("following", [None, ""])
+def test_no_token_ends_the_older_generation(drift: Drift, connector: Connector, following: Any) -> None:
+    """In the older generation a `next` that is missing, null or empty ends the walk whatever `more` says."""
+    script(drift, {"": numbered("b", 1), "b": numbered(following, 2)})
+    assert_read(connector.read("conversations"), [1, 2])
+    script(drift, {"": numbered("b", 1), "b": {"data": rows(2), "pagination": {"more": True}}})
+    assert_read(connector.read("conversations"), [1, 2])
+
+
+@pytest.mark.parametrize("links", [{}, {"next": None}, {"next": ""}, {"self": link("a")}], ids=str)
+def test_no_token_ends_the_newer_generation(drift: Drift, connector: Connector, links: Any) -> None:
+    """In the newer generation a `links` that names no page ends the walk."""
+    script(drift, {"": linked(link("b"), 1), "b": {"data": rows(2), "links": links}})
+    assert_read(connector.read("conversations"), [1, 2])
+
+
+def test_walk_goes_on_after_an_empty_page(drift: Drift, connector: Connector) -> None:
+    """Empty pages that name new tokens are passed over, up to two in a row, and again after a page with rows."""
+    pages = [linked(link("b"), 1), linked(link("c")), linked(link("d")), linked(link("e"), 2), linked(link("f"))]
+    script(drift, dict(zip(["", "b", "c", "d", "e", "f"], [*pages, linked(None, 3)], strict=True)))
+    assert_read(connector.read("conversations"), [1, 2, 3])
+
+
+@pytest.mark.parametrize("named", ["b", "c"])
+def test_empty_page_that_names_nothing_new_ends_the_walk(drift: Drift, connector: Connector, named: str) -> None:
+    """An empty page that names itself, or a page that was read, is the end."""
+    script(drift, {"": linked(link("b"), 1), "b": linked(link("c"), 2), "c": linked(link(named))})
+    assert_read(connector.read("conversations"), [1, 2])
+
+
+@pytest.mark.parametrize("page", [linked, numbered])
+def test_three_empty_pages_are_an_error(drift: Drift, connector: Connector, page: Any) -> None:
+    """Three empty pages in a row that each name a new one are an error, and not an endless walk."""
+    form = link if page is linked else str
+    script(drift, {"": page(form("b"), 1), "b": page(form("c")), "c": page(form("d")), "d": page(form("e"))})
+    assert_refused(connector.read("conversations"), "three empty pages")
+
+
+@pytest.mark.parametrize("page", [linked, numbered])
+@pytest.mark.parametrize("named", ["b", "c"])
+def test_token_named_twice_is_an_error(drift: Drift, connector: Connector, page: Any, named: str) -> None:
+    """A page with rows that names itself, or one that was read before, would be walked in a circle."""
+    form = link if page is linked else str
+    script(drift, {"": page(form("b"), 1), "b": page(form("c"), 2), "c": page(form(named), 3)})
+    assert_refused(connector.read("conversations"), "named the same page of the conversation list twice")
+
+
+def test_list_that_turns_to_pagination_is_an_error(drift: Drift, connector: Connector) -> None:
+    """A walk stays with its generation: an answer that has only the other one is neither followed nor the end."""
+    script(drift, {"": linked(link("b"), 1), "b": numbered("c", 2), "c": {"data": rows(3)}})
+    assert_refused(connector.read("conversations"), "changed the way it names the pages")
+
+
+def test_older_generation_stays_with_next(drift: Drift, connector: Connector) -> None:
+    """A walk that began by `next` goes on by `next` where `links` turn up later."""
+    late = {"links": {"next": link("never")}, **numbered("c", 2)}
+    script(drift, {"": numbered("b", 1), "b": late, "c": {"data": rows(3)}})
+    assert_read(connector.read("conversations"), [1, 2, 3])
+    assert first_walk(drift)[1:] == [("next", "b"), ("next", "c")]
+
+
+@pytest.mark.parametrize("following", [True, False, [], ["b"], {}, {"page_token": "b"}, 1.5], ids=str)
+@pytest.mark.parametrize("page", [linked, numbered])
+def test_page_named_in_a_way_that_cannot_be_read(drift: Drift, connector: Connector, page: Any, following: Any) -> None:
+    """A `next` that is neither text nor a whole number is an error and not the end."""
+    script(drift, {"": page(following, 1)})
+    assert_refused(connector.read("conversations"), "cannot be read")
+
+
+@pytest.mark.parametrize("links", [[], "next", 1, True, [link("b")]], ids=str)
+@pytest.mark.parametrize("name", ["links", "pagination"])
+def test_envelope_of_another_kind(drift: Drift, connector: Connector, name: str, links: Any) -> None:
+    """`links` and `pagination` that are no objects are an error and not the end, unless they hold nothing."""
+    script(drift, {"": {"data": rows(1), name: links}})
+    outcome = connector.read("conversations")
+    if name == "pagination" and not links:
+        assert_read(outcome, [1])
+    else:
+        assert_refused(outcome, "cannot be read")
+
+
+@pytest.mark.parametrize("name", ["links", "pagination"])
+def test_envelope_that_is_null(drift: Drift, connector: Connector, name: str) -> None:
+    """An envelope that is null names no page."""
+    script(drift, {"": {"data": rows(1), name: None}})
+    assert_read(connector.read("conversations"), [1])
+
+
+# Tokens
+
+ODD_TOKENS = [
+    "a+b",
+    "a/b",
+    "a=b==",
+    "a&b=c",
+    "a%b",
+    "a%20b",
+    "a#b",
+    "a b",
+    "é",
+    "日本",
+    "😀",
+    "1e5",
+    "007",
+    "1_000",
+    "None",
+]
+ODD_TOKENS += [
+    "[1]",
+    "'a'",
+    '"a"',
+    "a\\b",
+    "{{ config }}",
+    "{% raw %}",
+    "True",
+    "null",
+    "0",
+    "-1",
+    "a?b",
+    "a;b",
+    "a\tb",
+]
+ODD_TOKENS += ["99999999999999999999", "//evil.example", "page_token=x", "é+/=&%# ?"]
+
+
+@pytest.mark.parametrize("token", ODD_TOKENS)
+@pytest.mark.parametrize("name", ["page_token", "next"])
+def test_token_is_sent_as_it_was_named(drift: Drift, connector: Connector, name: str, token: str) -> None:
+    """A token with characters that need encoding, or that looks like a literal, comes back as it was."""
+    first = linked(link(token), 1) if name == "page_token" else numbered(token, 1)
+    drift.answers(PATH, first, {"data": rows(2)})
+    assert_read(connector.read("conversations"), [1, 2])
+    assert first_walk(drift) == [("page_token", ""), (name, token)]
+
+
+@pytest.mark.parametrize("token", [2, 0, -1, 10**18])
+def test_token_that_is_a_number(drift: Drift, connector: Connector, token: int) -> None:
+    """A `next` that is a number is sent as its digits."""
+    drift.answers(PATH, numbered(token, 1), {"data": rows(2)})
+    assert_read(connector.read("conversations"), [1, 2])
+    assert first_walk(drift) == [("page_token", ""), ("next", str(token))]
+
+
+# Links that name other places
+
+HOSTILE = [
+    "//evil.example/x?page_token=b",
+    "http://driftapi.com/conversations/list?page_token=b",
+    "https://evil.example/conversations/list?page_token=b",
+    "https://driftapi.com:8443/conversations/list?page_token=b",
+    "https://driftapi.com@evil.example/conversations/list?page_token=b",
+    "https://user:password@driftapi.com/conversations/list?page_token=b",
+    "https://driftapi.com.evil.example/?page_token=b",
+    "https:\\\\evil.example\\x?page_token=b",
+    "https://driftapi.com\\@evil.example/x?page_token=b",
+    "javascript:fetch('https://evil.example')?page_token=b",
+    "file:///etc/passwd?page_token=b",
+    "https://evil.example/x?page_token=b#page_token=c",
+    "https://169.254.169.254/latest?page_token=b",
+    "https://[::1]/x?page_token=b",
+    "?page_token=b",
+    "/../../oauth2/token?page_token=b",
+    "https://evil.example/x?limit=1000000&statusId=9&page_token=b&page_token=c",
+    "https://evil.example/x?page_token=b&api_url=https://evil.example",
+    " https://evil.example/x?page_token=b",
+    "https://evil.example/\r\nHost: evil.example?page_token=b",
+]
+UNREADABLE = [
+    "https://evil.example/x",
+    "https://evil.example/x?page_token=",
+    "https://evil.example/x?token=b",
+    "https://evil.example/x#?page_token=b",
+    "https://[::1/x?page_token=b",
+    "https://[evil]/x?page_token=b",
+    "page_token=b",
+    "b",
+    "javascript:alert(1)",
+    "https://evil.example/x?PAGE_TOKEN=b",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_link_is_asked_of_our_own_host(drift: Drift, connector: Connector, hostile: str) -> None:
+    """Of a link that names another place nothing but the page_token is taken."""
+    script(drift, {"": linked(hostile, 1), "b": linked(None, 2)})
+    assert_read(connector.read("conversations"), [1, 2])
+    assert_only_ours(drift)
+    assert drift.queries(PATH)[1] == {"limit": "50", "page_token": "b"}
+
+
+@pytest.mark.parametrize("hostile", UNREADABLE)
+def test_link_without_a_token_is_an_error(drift: Drift, connector: Connector, hostile: str) -> None:
+    """A link from which no page_token can be lifted is an error: it is neither requested nor the end."""
+    script(drift, {"": linked(hostile, 1)})
+    outcome = connector.read("conversations")
+    assert_refused(outcome, "without a page_token")
+    assert_only_ours(drift)
+    assert outcome.holds("evil.example") == [], outcome.summary
+
+
+# Where a walk may stop
+
+
+def stop(updated: list[Any], start: int = NOW) -> bool:
+    """Whether a walk from `start` ends after a first page of these times, although a second is named."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    page = [{"id": key, **({} if value is ... else {"updatedAt": value})} for key, value in enumerate(updated)]
+    body = {"data": page, "links": {"next": link("b")}}
+    return made.next_page_token(response(body), len(page), None, None, None, {"start_time": str(start)}) is None
+
+
+@pytest.mark.parametrize(
+    ("updated", "stops"),
+    [
+        ([NOW - 1, NOW - 2], True),
+        ([NOW - 1], True),
+        ([NOW - 1, NOW - 2.5], True),
+        ([NOW, NOW - 1], False),
+        ([NOW - 1, NOW], False),
+        ([NOW - 1, NOW + 10**12, NOW - 2], False),
+        ([NOW], False),
+        ([], False),
+        *[([NOW - 1, odd, NOW - 2], False) for odd in (None, ..., "0", str(NOW - 5), True, {}, [])],
+    ],
+    ids=str,
+)
+def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -> None:
+    """A walk ends after a page on which every row is older than its start; a row without a time is not older."""
+    assert stop(updated) is stops
+
+
+@pytest.mark.parametrize("stream_slice", [None, {}, {"start_time": None}, {"start_time": ""}, {"start_time": "0"}])
+def test_walk_without_a_start_never_stops_early(stream_slice: Any) -> None:
+    """Without a start no page is old."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    body = {"data": [{"id": 1, "updatedAt": 1}], "links": {"next": link("b")}}
+    assert made.next_page_token(response(body), 1, None, None, None, stream_slice) is not None
+
+
+def test_start_ahead_of_the_clock_is_a_config_error() -> None:
+    """A start in Drift's future would read nothing in silence until then."""
+    with pytest.raises(AirbyteTracedException, match="ahead of Drift's clock") as error:
+        stop([NOW], NOW + 1000)
+    assert error.value.failure_type is FailureType.config_error
+    assert not stop([NOW + 5000], NOW + 999)
+
+
+def test_memory_is_cleared_between_walks(drift: Drift) -> None:
+    """A second walk of the same instance may see the tokens of the first, as a retry of the sync would."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    for _ in range(3):
+        named = made.next_page_token(response(linked(link("b"), 1)), 1, None)
+        assert dict(parse_qsl(str(named).partition("#")[0]))["page_token"] == "b"
+    empty = response(linked(link("b")))
+    assert [made.next_page_token(empty, 0, None) is None for _ in range(5)] == [False] * 5
+
+
+def test_conversation_that_is_updated_during_a_walk_is_not_lost(drift: Drift, connector: Connector) -> None:
+    """A row that jumps to the head of the list while later pages are read still comes."""
+    listed = ConversationList(120, "links", "missing")
+    moved = []
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        page = listed(request)
+        if not moved and len(drift.asked(PATH)) == 1:
+            # The last row of all is updated behind the back of the walk.
+            moved.append({"id": listed.rows[-1]["id"], "updatedAt": NOW + 500})
+            listed.rows = [*moved, *listed.rows[:-1]]
+        return page
+
+    drift.answers(PATH, answer)
+    outcome = connector.read("conversations")
+    assert outcome.status("conversations") == "COMPLETE", outcome.summary
+    assert set(outcome.keys("conversations")) == set(range(1, 121))
+
+
+# Accounts
+
+
+def accounts(following: Any, *keys: int, **more: Any) -> dict[str, Any]:
+    return {"data": {"accounts": [{"accountId": str(key)} for key in keys], "next": following, **more}}
+
+
+class AccountList:
+    """Drift's list of accounts, which clamps the size and names the next page as told."""
+
+    def __init__(self, count: int, form: str, most: int = 65) -> None:
+        self.keys, self.form, self.most = range(1, count + 1), form, most
+
+    def __call__(self, request: requests.PreparedRequest) -> Any:
+        query = {name: int(value) for name, value in parse_qsl(urlsplit(request.url).query)}
+        assert set(query) == {"index", "size"}, query
+        index, size = query["index"], min(query["size"], self.most)
+        page = self.keys[index : index + size]
+        body = accounts(None, *page, total=len(self.keys))
+        if index + size < len(self.keys):
+            body["data"]["next"] = self.form.format(index=index + size, size=size)
+        else:
+            del body["data"]["next"]
+        return body
+
+
+FORMS = [
+    "/accounts?index={index}&size={size}",
+    "/accounts/?index={index}&size={size}",
+    "https://driftapi.com/accounts?index={index}&size={size}",
+    "https://driftapi.com/accounts/?size={size}&index={index}",
+    "https://evil.example/accounts?index={index}&size={size}&api_url=x",
+    "//evil.example/?index={index}",
+    "?index={index}&size={size}#index=0",
+]
+
+
+@pytest.mark.parametrize(
+    ("count", "form", "most"),
+    [
+        *[(131, form, 65) for form in FORMS],
+        *[(count, FORMS[0], 65) for count in (0, 1, 64, 65, 66, 130, 203)],
+        *[(25, FORMS[0], most) for most in (10, 1, 3)],
+    ],
+)
+def test_every_account_once(drift: Drift, connector: Connector, count: int, form: str, most: int) -> None:
+    """A list of any length is read whole from our own host, whatever form `next` has and whatever size Drift clamps."""
+    drift.answers("/accounts", AccountList(count, form, most))
+    outcome = connector.read("accounts")
+    assert_read(outcome, [str(key) for key in range(1, count + 1)], "accounts")
+    assert drift.foreign == []
+    assert {urlsplit(request.url)[:3] for request in drift.requests} == {("https", "driftapi.com", "/accounts")}
+    assert drift.queries("/accounts")[0] == {"index": "0", "size": "65"}
+
+
+@pytest.mark.parametrize("vanished", [1, 65, 66, 100])
+def test_account_that_vanishes_during_a_walk_hides_no_other(drift: Drift, connector: Connector, vanished: int) -> None:
+    """Accounts that move up because one was deleted are all read, or the stream fails: never COMPLETE with a gap."""
+    listed = AccountList(150, FORMS[0])
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        page = listed(request)
+        if len(drift.requests) == 1:
+            listed.keys = [key for key in listed.keys if key != vanished]
+        return page
+
+    drift.answers("/accounts", answer)
+    outcome = connector.read("accounts")
+    expected = {str(key) for key in range(1, 151)} - {str(vanished)}
+    assert outcome.status("accounts") == "INCOMPLETE" or expected <= set(outcome.keys("accounts")), outcome.summary
+
+
+@pytest.mark.parametrize("following", [None, "", False, 0])
+def test_accounts_without_a_next_end(drift: Drift, connector: Connector, following: Any) -> None:
+    """A `next` that is missing, null or empty ends the list."""
+    drift.answers("/accounts", accounts(following, 1, 2))
+    assert_read(connector.read("accounts"), ["1", "2"], "accounts")
+    assert len(drift.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("following", "said"),
+    [
+        ("/accounts?index=0&size=65", "does not follow"),
+        ("/accounts?index=-65&size=65", "does not follow"),
+        ("/accounts?index=66&size=65", "does not follow"),
+        ("/accounts?index=1000000&size=65", "does not follow"),
+        ("/accounts?size=65", "cannot be read"),
+        ("/accounts?index=&size=65", "cannot be read"),
+        ("/accounts?index=many&size=65", "cannot be read"),
+        ("/accounts?index=65&size=many", "cannot be read"),
+        ("/accounts?index=1.5&size=65", "cannot be read"),
+        ("https://[::1/accounts?index=65", "cannot be read"),
+        ("nonsense", "cannot be read"),
+        (True, "cannot be read"),
+        (65, "cannot be read"),
+        (["/accounts?index=65"], "cannot be read"),
+        ({"index": 65}, "cannot be read"),
+    ],
+    ids=str,
+)
+def test_accounts_next_that_cannot_be_followed(drift: Drift, connector: Connector, following: Any, said: str) -> None:
+    """A `next` that stands still, goes back, skips accounts or cannot be read is an error and not the end."""
+    drift.answers("/accounts", accounts(following, *range(1, 66)))
+    assert_refused(connector.read("accounts"), said, "accounts")
+    assert len(drift.requests) == 1
+
+
+@pytest.mark.parametrize("index", [0, 1, 64])
+def test_accounts_next_that_goes_back_later(drift: Drift, connector: Connector, index: int) -> None:
+    """A second page that names the first again, or a place before itself, is an error and not a loop."""
+    drift.answers(
+        "/accounts",
+        accounts("/accounts?index=65&size=65", *range(1, 66)),
+        accounts(f"/accounts?index={index}&size=65", *range(65, 131)),
+    )
+    assert_refused(connector.read("accounts"), "does not follow", "accounts")
+
+
+@pytest.mark.parametrize("total", [65, 0, None, "many", True, ...])
+def test_empty_page_of_accounts_beyond_the_total_is_an_error(drift: Drift, connector: Connector, total: Any) -> None:
+    """An empty page that names another one is an error where `total` does not say that there are more."""
+    more = {} if total is ... else {"total": total}
+    drift.answers("/accounts", accounts("/accounts?index=1&size=65", **more))
+    outcome = connector.read("accounts")
+    if total == 65:
+        # Here there are more: the walk goes on, and ends in an error as soon as they are not there.
+        assert outcome.status("accounts") == "INCOMPLETE"
+    else:
+        assert_refused(outcome, "empty page of accounts", "accounts")
+
+
+def test_empty_page_of_accounts_below_the_total_is_passed_over(drift: Drift, connector: Connector) -> None:
+    """An empty page in the middle of a list whose total says that there is more is no end."""
+    drift.answers(
+        "/accounts",
+        accounts("/accounts?index=65&size=65", total=66),
+        accounts(None, 66, total=66),
+    )
+    assert_read(connector.read("accounts"), ["66"], "accounts")
+
+
+# Users
+
+
+def test_users_are_one_answer(drift: Drift, connector: Connector) -> None:
+    """The users come in one request without parameters, and what looks like a next page is not one."""
+    drift.answers("/users/list", {"data": [{"id": 1}], "links": {"next": link("b")}, "pagination": {"next": "c"}})
+    assert_read(connector.read("users"), [1], "users")
+    assert [request.url for request in drift.requests] == [f"{API}/users/list"]

@@ -1,0 +1,422 @@
+"""What a user is asked for, and how the configs of every version before are carried over."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from airbyte_cdk.models import ConnectorSpecificationSerializer
+from jsonschema import Draft7Validator
+
+from unit_tests.conftest import TOKEN, Connector, Drift, config
+
+SECRET_NAMES = {"access_token", "refresh_token", "client_id", "client_secret"}
+
+
+@pytest.fixture(scope="module")
+def spec(manifest: dict[str, Any]) -> dict[str, Any]:
+    return dict(manifest["spec"])
+
+
+@pytest.fixture(scope="module")
+def specification(spec: dict[str, Any]) -> dict[str, Any]:
+    return dict(spec["connection_specification"])
+
+
+@pytest.fixture(scope="module")
+def branches(specification: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(specification["properties"]["credentials"]["oneOf"])
+
+
+def is_valid(specification: dict[str, Any], given: dict[str, Any]) -> bool:
+    return bool(Draft7Validator(specification).is_valid(given))
+
+
+# The form
+
+
+def test_spec_is_a_schema(specification: dict[str, Any], connector: Connector, manifest: dict[str, Any]) -> None:
+    """The specification is a JSON schema, and the one that the source hands out."""
+    Draft7Validator.check_schema(specification)
+    handed = ConnectorSpecificationSerializer.dump(connector.source()._spec_component.generate_spec())
+    assert handed["connectionSpecification"] == specification
+    assert handed["documentationUrl"] == "https://docs.airbyte.com/integrations/sources/drift"
+
+
+def test_oauth_is_the_first_way(branches: list[dict[str, Any]]) -> None:
+    """OAuth stands before the access token, and each branch is named by the published discriminator."""
+    assert [branch["title"] for branch in branches] == ["OAuth2.0", "Access Token"]
+    assert [branch["properties"]["credentials"]["const"] for branch in branches] == ["oauth2.0", "access_token"]
+    assert all("credentials" in branch["required"] for branch in branches)
+
+
+def test_every_credential_is_secret_in_every_branch(branches: list[dict[str, Any]]) -> None:
+    """Whatever proves who we are is masked by the platform, wherever it is asked for."""
+    secret = [
+        {name for name, inner in branch["properties"].items() if inner.get("airbyte_secret")} for branch in branches
+    ]
+    assert secret == [SECRET_NAMES, {"access_token"}]
+
+
+def test_only_credentials_are_required(specification: dict[str, Any]) -> None:
+    """Everything but the credentials has a default."""
+    assert specification["required"] == ["credentials"]
+    assert specification["additionalProperties"] is True
+
+
+def test_everything_is_explained(specification: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """Each field has a title, a description and its own place in the form."""
+    for fields in (specification["properties"], *[branch["properties"] for branch in branches]):
+        shown = {name: inner for name, inner in fields.items() if "const" not in inner}
+        for name, inner in shown.items():
+            assert inner["title"], name
+            assert inner["description"].endswith("."), name
+        orders = [inner["order"] for inner in fields.values()]
+        assert sorted(set(orders)) == sorted(orders), fields
+
+
+def test_api_url_and_expiry_are_hidden(specification: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """What no user sets is not in the form."""
+    assert specification["properties"]["api_url"]["airbyte_hidden"] is True
+    assert branches[0]["properties"]["token_expiry_date"]["airbyte_hidden"] is True
+
+
+@pytest.mark.parametrize(
+    ("api_url", "valid"),
+    [
+        ("https://driftapi.com", True),
+        ("https://drift-proxy.example", True),
+        ("https://drift.example:8443", True),
+        ("http://localhost", True),
+        ("http://localhost:8080", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://driftapi.com", False),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("http://localhost@evil.example", False),
+        ("http://localhost:80@evil.example", False),
+        ("http://127.0.0.2", False),
+        ("http://0.0.0.0", False),
+        ("http://10.0.0.1", False),
+        ("https://user:password@driftapi.com", False),
+        ("https://driftapi.com@evil.example", False),
+        ("https://driftapi.com/", False),
+        ("https://driftapi.com/v1", False),
+        ("https://driftapi.com?x=y", False),
+        ("https://driftapi.com#x", False),
+        ("https://driftapi.com\\@evil.example", False),
+        ("https://driftapi.com:", False),
+        ("https://driftapi.com:x", False),
+        ("https://", False),
+        ("https://drift api.com", False),
+        (" https://driftapi.com", False),
+        ("HTTPS://driftapi.com", False),
+        ("ftp://driftapi.com", False),
+        ("file:///etc/passwd", False),
+        ("javascript:alert(1)", False),
+        ("//driftapi.com", False),
+        ("driftapi.com", False),
+        ("", False),
+        ("{{ config }}", False),
+        (1, False),
+    ],
+    ids=str,
+)
+def test_api_url_is_https_or_loopback(specification: dict[str, Any], api_url: Any, valid: bool) -> None:
+    """The token goes to a host by https, or without it to this very machine, and by no trick to another."""
+    assert is_valid(specification, config(api_url=api_url)) is valid
+
+
+@pytest.mark.parametrize("api_url", ["https://driftapi.com\n", "https://driftapi.com\nhttps://evil.example"])
+def test_api_url_of_two_lines(drift: Drift, connector: Connector, api_url: str) -> None:
+    """A line break behind the host reaches no other host: it is refused, or the request fails."""
+    outcome = connector.read("users", config=config(api_url=api_url))
+    assert outcome.status("users") != "COMPLETE"
+    assert drift.foreign == []
+
+
+@pytest.mark.parametrize(
+    ("start_date", "valid"),
+    [
+        ("2024-01-31T00:00:00Z", True),
+        ("2024-01-31", True),
+        ("", True),
+        ("2024-01-31T00:00:00", False),
+        ("2024-01-31T00:00:00+01:00", False),
+        ("2024-01-31T00:00:00.000Z", False),
+        ("31.01.2024", False),
+        ("1706659200000", False),
+        ("yesterday", False),
+        (1706659200000, False),
+    ],
+    ids=str,
+)
+def test_start_date_form(specification: dict[str, Any], start_date: Any, valid: bool) -> None:
+    """A start date is a day or a moment in UTC, or empty."""
+    assert is_valid(specification, config(start_date=start_date)) is valid
+
+
+@pytest.mark.parametrize(
+    ("rate", "valid"),
+    [(1, True), (35, True), (50, True), (0, False), (51, False), (-1, False), (1.5, False), ("35", False)],
+)
+def test_rate_bounds(specification: dict[str, Any], rate: Any, valid: bool) -> None:
+    """The rate is a whole number from 1 to 50."""
+    assert is_valid(specification, config(max_requests_per_second=rate)) is valid
+
+
+@pytest.mark.parametrize(
+    ("credentials", "valid"),
+    [
+        ({"credentials": "access_token", "access_token": "x"}, True),
+        ({"credentials": "access_token"}, False),
+        ({"credentials": "oauth2.0", "client_id": "x", "client_secret": "x", "refresh_token": "x"}, True),
+        ({"credentials": "oauth2.0", "access_token": "x"}, False),
+        ({"credentials": "basic", "access_token": "x"}, False),
+    ],
+    ids=str,
+)
+def test_credentials_of_one_kind(specification: dict[str, Any], credentials: dict[str, str], valid: bool) -> None:
+    """Exactly one of the two ways is filled in."""
+    assert is_valid(specification, {"credentials": credentials}) is valid
+
+
+# Migrations
+
+OLD_OAUTH = {
+    "credentials": "oauth2.0",
+    "client_id": "made-up-id",
+    "client_secret": "made-up-secret",
+    "access_token": "made-up-access",
+    "refresh_token": "made-up-refresh",
+}
+OLD_TOKEN = {"credentials": "access_token", "access_token": TOKEN}
+
+
+def without(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in names}
+
+
+MIGRATIONS = {
+    "0.2.x": ({"access_token": TOKEN}, {"credentials": OLD_TOKEN}),
+    "0.2.x with more": (
+        {"access_token": TOKEN, "start_date": "2024-01-31"},
+        {"credentials": OLD_TOKEN, "start_date": "2024-01-31"},
+    ),
+    "0.2.x with blanks": ({"access_token": f" {TOKEN}\n"}, {"credentials": OLD_TOKEN}),
+    "0.4.x token, address": (
+        {"credentials": OLD_TOKEN, "email": "a@b.example"},
+        {"credentials": OLD_TOKEN, "contact_emails": ["a@b.example"]},
+    ),
+    "0.4.x token, placeholder": (
+        {"credentials": OLD_TOKEN, "email": "test@test.com"},
+        {"credentials": OLD_TOKEN},
+    ),
+    "0.4.x token, empty address": ({"credentials": OLD_TOKEN, "email": ""}, {"credentials": OLD_TOKEN}),
+    "0.4.x token, address that looks like a list": (
+        {"credentials": OLD_TOKEN, "email": "['a@b.example']"},
+        {"credentials": OLD_TOKEN, "contact_emails": ["['a@b.example']"]},
+    ),
+    "0.4.x oauth, address": (
+        {"credentials": OLD_OAUTH, "email": "a@b.example"},
+        {"credentials": OLD_OAUTH, "contact_emails": ["a@b.example"]},
+    ),
+    "0.4.x oauth, placeholder": (
+        {"credentials": OLD_OAUTH, "email": "test@test.com"},
+        {"credentials": OLD_OAUTH},
+    ),
+    "address beside contact_emails": (
+        {"credentials": OLD_TOKEN, "email": "a@b.example", "contact_emails": ["c@d.example"]},
+        {"credentials": OLD_TOKEN, "contact_emails": ["c@d.example"]},
+    ),
+    "no discriminator, token": ({"credentials": {"access_token": TOKEN}}, {"credentials": OLD_TOKEN}),
+    "empty discriminator": ({"credentials": {"credentials": "", "access_token": TOKEN}}, {"credentials": OLD_TOKEN}),
+    "no discriminator, oauth": ({"credentials": without(OLD_OAUTH, "credentials")}, {"credentials": OLD_OAUTH}),
+    "no discriminator, client id alone": (
+        {"credentials": {"client_id": "made-up-id", "access_token": "x"}},
+        {"credentials": {"client_id": "made-up-id", "access_token": "x", "credentials": "oauth2.0"}},
+    ),
+    "no discriminator, refresh token alone": (
+        {"credentials": {"refresh_token": "made-up", "access_token": "x"}},
+        {"credentials": {"refresh_token": "made-up", "access_token": "x", "credentials": "oauth2.0"}},
+    ),
+    "token with blanks": (
+        {"credentials": {"credentials": "access_token", "access_token": f"\t {TOKEN} \r\n"}},
+        {"credentials": OLD_TOKEN},
+    ),
+    "token of both generations": (
+        {"access_token": "of 0.2.x", "credentials": OLD_TOKEN},
+        {"credentials": OLD_TOKEN},
+    ),
+}
+UNCHANGED = {
+    "1.0 token": {"credentials": OLD_TOKEN},
+    "1.0 oauth": {"credentials": OLD_OAUTH, "start_date": "2024-01-31T00:00:00Z", "max_requests_per_second": 5},
+    "1.0 with addresses": {"credentials": OLD_TOKEN, "contact_emails": ["a@b.example"]},
+}
+
+
+def migrate(
+    connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The config file after a start of the source, and the configs that were handed to the platform."""
+    capsys.readouterr()
+    connector.source(given)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    handed = [line["control"]["connectorConfig"]["config"] for line in lines if line["type"] == "CONTROL"]
+    return json.loads(connector.config_path.read_text()), handed
+
+
+@pytest.mark.parametrize(("given", "expected"), MIGRATIONS.values(), ids=MIGRATIONS)
+def test_old_config_is_carried_over(
+    connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """An old config becomes one of today, is handed to the platform and written to its file, and a second run rests."""
+    written, handed = migrate(connector, capsys, given)
+    assert written == expected
+    assert handed == [expected]
+    assert migrate(connector, capsys, written) == (expected, [])
+
+
+@pytest.mark.parametrize("given", UNCHANGED.values(), ids=UNCHANGED)
+def test_config_of_today_is_left_alone(
+    connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
+) -> None:
+    """A config that needs nothing is neither written nor handed over."""
+    assert migrate(connector, capsys, given) == (given, [])
+
+
+@pytest.mark.parametrize("given", [before for before, _ in MIGRATIONS.values()][:1] + list(UNCHANGED.values()))
+def test_default_host_is_not_saved(
+    connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
+) -> None:
+    """The default of the hidden host stays out of the saved config."""
+    written, handed = migrate(connector, capsys, given)
+    assert [kept for kept in (written, *handed) if "api_url" in kept] == []
+
+
+@pytest.mark.parametrize(("given", "expected"), MIGRATIONS.values(), ids=MIGRATIONS)
+def test_migrated_config_is_valid(
+    specification: dict[str, Any], given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """What comes out of a migration is a config that the form accepts, where nothing was missing before."""
+    credentials = expected["credentials"]
+    is_whole = credentials["credentials"] == "access_token" or set(credentials) >= SECRET_NAMES
+    assert is_valid(specification, expected) is is_whole
+
+
+ODD = [
+    "1e5",
+    "0",
+    "007",
+    "None",
+    "True",
+    "[1]",
+    "{'a': 1}",
+    "'a'",
+    '"a"',
+    "a'b",
+    'a"b',
+    "a\\b",
+    "a\\n",
+    "é",
+    "日本",
+    "😀",
+]
+ODD += ["{{ config }}", "{% raw %}", "a}}b{{c", "a%20b+/==", "12345678901234567890", "1_000"]
+
+
+@pytest.mark.parametrize("token", ODD)
+@pytest.mark.parametrize("shape", ["flat", "nested"])
+def test_token_survives_a_migration(
+    connector: Connector, capsys: pytest.CaptureFixture[str], token: str, shape: str
+) -> None:
+    """A token that looks like a literal or a template, or needs escapes, is carried over letter by letter."""
+    given = {"access_token": token} if shape == "flat" else {"credentials": {"access_token": token}}
+    written, handed = migrate(connector, capsys, given)
+    assert written == {"credentials": {"credentials": "access_token", "access_token": token}}
+    assert handed == [written]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_other_credentials_survive_a_migration(
+    connector: Connector, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    """The rest of the credentials is carried over letter by letter, too."""
+    credentials = dict.fromkeys(SECRET_NAMES, value)
+    written, _ = migrate(connector, capsys, {"credentials": credentials, "email": "x'y\"z@b.example"})
+    assert written == {
+        "credentials": {**credentials, "credentials": "oauth2.0"},
+        "contact_emails": ["x'y\"z@b.example"],
+    }
+
+
+def test_old_config_reads(drift: Drift, connector: Connector) -> None:
+    """A sync with the config of 0.2.x sends its token, and the old config is handed over once."""
+    outcome = connector.read("users", config={"access_token": TOKEN})
+    assert outcome.status("users") == "COMPLETE", outcome.summary
+    assert [request.headers["Authorization"] for request in drift.requests] == [f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize("given", [{}, {"start_date": "2024-01-31"}], ids=str)
+def test_config_without_credentials_is_refused(connector: Connector, given: dict[str, Any], drift: Drift) -> None:
+    """A config without credentials reads nothing, says what is missing and sends nothing."""
+    outcome = connector.read("users", config=given)
+    assert (outcome.records("users"), drift.requests) == ([], [])
+    assert "'credentials' is a required property" in str(outcome.output.errors[-1].trace.error.message)
+
+
+def test_other_host_is_used_everywhere(drift: Drift, connector: Connector) -> None:
+    """The hidden host serves the lists, the question about the token and the refresh."""
+    given = {"credentials": without(OLD_OAUTH, "access_token"), "api_url": "https://drift-proxy.example"}
+    connector.read("users", "token_info", config=given)
+    assert drift.requests == []
+    assert {requests.utils.urlparse(request.url).netloc for request in drift.foreign} == {"drift-proxy.example"}
+
+
+# The consent of OAuth, which the platform runs
+
+
+def templates(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from re.findall(r"{{ *(\w+) *}}", value)
+    for inner in value.values() if isinstance(value, dict) else []:
+        yield from templates(inner)
+
+
+def test_advanced_auth_belongs_to_the_oauth_branch(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """The consent is offered where the first branch is chosen."""
+    auth = spec["advanced_auth"]
+    assert (auth["auth_flow_type"], auth["predicate_key"]) == ("oauth2.0", ["credentials", "credentials"])
+    assert auth["predicate_value"] == branches[0]["properties"]["credentials"]["const"]
+
+
+def test_advanced_auth_asks_drift(spec: dict[str, Any]) -> None:
+    """The consent page and the code exchange are Drift's, form-encoded and without a scope parameter."""
+    asked = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    assert asked["consent_url"].startswith("https://dev.drift.com/authorize?response_type=code&")
+    assert set(templates(asked["consent_url"])) == {"client_id_param", "redirect_uri_param", "state_param"}
+    assert asked["access_token_url"] == "https://driftapi.com/oauth2/token"
+    assert asked["access_token_headers"] == {"Content-Type": "application/x-www-form-urlencoded"}
+    assert set(asked["access_token_params"]) == {"client_id", "client_secret", "code", "grant_type"}
+    assert asked["access_token_params"]["grant_type"] == "authorization_code"
+    assert set(templates(asked["access_token_params"])) == {"client_id_value", "client_secret_value", "auth_code_value"}
+    assert asked["extract_output"] == ["access_token", "refresh_token"]
+    assert not {"scope", "scopes", "optional_scopes"} & set(asked)
+
+
+def test_advanced_auth_fills_the_oauth_branch(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """What the consent yields and what the server knows is put where the OAuth branch looks for it."""
+    blocks = spec["advanced_auth"]["oauth_config_specification"]
+    filled = {
+        name: inner["path_in_connector_config"]
+        for block in ("complete_oauth_output_specification", "complete_oauth_server_output_specification")
+        for name, inner in blocks[block]["properties"].items()
+    }
+    assert filled == {name: ["credentials", name] for name in SECRET_NAMES}
+    assert set(blocks["complete_oauth_server_input_specification"]["properties"]) == {"client_id", "client_secret"}
+    assert set(filled) <= set(branches[0]["properties"])
+    assert set(branches[0]["required"]) - {"credentials"} <= set(filled)
