@@ -1,0 +1,8 @@
+"""The one way in which the demo says that it cannot go on."""
+
+
+class DemoError(Exception):
+    """Something the user can act on; its text is one line, fit to be shown as it is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

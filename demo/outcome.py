@@ -1,0 +1,101 @@
+"""What a read came to, stream by stream, and whether that is everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from demo.connector import Stream
+from demo.reading import Reading, State
+from demo.warehouse import Warehouse
+
+
+class Knowing(Protocol):
+    """A Drift that can be asked what a complete read delivers."""
+
+    def count(self, stream: Stream) -> int | None:
+        """Return the number of records, None where it is not known."""
+
+    def rows(self, stream: Stream) -> Iterable[Mapping[str, Any]]:
+        """Return the records as Drift sends them; only for streams that have a count."""
+
+    def requests(self) -> Mapping[str, int]:
+        """Return how many requests were made for each stream."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one stream in one read; None stands for what cannot be told."""
+
+    stream: str
+    records: int
+    rows: int | None
+    """Rows in its table afterwards."""
+    in_drift: int | None
+    requests: int | None
+    seconds: float
+    fault: str | None
+    """What is wrong, as one line; None where everything is right."""
+
+
+def outcomes(
+    reading: Reading, streams: Iterable[Stream], warehouse: Warehouse, drift: Knowing | None, *, whole: bool
+) -> list[Outcome]:
+    """Return what became of each stream; `drift` is what was read, where it can be asked.
+
+    With `whole` every record was to be read, otherwise an incremental stream brings only what changed. Either way its
+    table must hold afterwards what is in Drift, row by row.
+    """
+    requests = drift.requests() if drift else None
+    results = []
+    for stream in streams:
+        progress = reading.streams[stream.name]
+        in_drift = drift.count(stream) if drift else None
+        fault: str | None = None
+        if progress.state is not State.COMPLETE:
+            fault = progress.error or reading.error or "the connector ended before it had read all of it."
+        elif drift and in_drift is not None:
+            if progress.records != in_drift and (whole or not stream.incremental):
+                fault = f"{progress.records:,} records were read, but {in_drift:,} are in Drift."
+            elif stream.key:
+                fault = _difference(stream, warehouse.rows(stream), drift.rows(stream))
+        results.append(
+            Outcome(
+                stream=stream.name,
+                records=progress.records,
+                # The table of a stream that failed in its first read is not of this run.
+                rows=None if whole and progress.state is not State.COMPLETE else warehouse.count(stream),
+                in_drift=in_drift,
+                requests=None if requests is None else requests.get(stream.name, 0),
+                seconds=progress.seconds(reading.ended or reading.started),
+                fault=fault,
+            )
+        )
+    return results
+
+
+def _difference(
+    stream: Stream, found: Iterable[Mapping[str, Any]], expected: Iterable[Mapping[str, Any]]
+) -> str | None:
+    """Return how the rows found differ from those expected; fields that only one of them has are not compared."""
+    rows = {_key(stream, row): row for row in found}
+    missing, stale = [], []
+    for wanted in expected:
+        key = _key(stream, wanted)
+        row = rows.pop(key, None)
+        if row is None:
+            missing.append(key)
+        elif any(row[field] != value for field, value in wanted.items() if field in row):
+            stale.append(key)
+    if missing:
+        return f"{len(missing):,} records of Drift are missing in DuckDB, such as {missing[0]}."
+    if stale:
+        return f"{len(stale):,} rows in DuckDB are not as they are in Drift, such as {stale[0]}."
+    if rows:
+        return f"{len(rows):,} rows in DuckDB are not in Drift, such as {next(iter(rows))}."
+    return None
+
+
+def _key(stream: Stream, row: Mapping[str, Any]) -> str:
+    return ", ".join(str(row.get(field)) for field in stream.key)

@@ -1,0 +1,17 @@
+-- How many conversations began in each of the last 12 months, by status?
+WITH began AS (
+  SELECT date_trunc('month', epoch_ms(createdAt)) AS month, status
+  FROM conversations
+)
+SELECT
+  strftime(month, '%Y-%m') AS month,
+  count(*) AS conversations,
+  count(*) FILTER (status = 'open') AS open,
+  count(*) FILTER (status = 'pending') AS pending,
+  count(*) FILTER (status = 'closed') AS closed,
+  count(*) FILTER (status = 'bulk_sent') AS bulk_sent
+FROM began
+-- Counted back from the newest one: Drift may be switched off by now.
+WHERE month > (SELECT max(month) FROM began) - INTERVAL 12 MONTHS
+GROUP BY ALL
+ORDER BY month;

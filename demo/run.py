@@ -1,0 +1,203 @@
+"""The demo from start to end: check, discover, two reads into DuckDB, what came of them, and three questions."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+from demo import settings
+from demo.connector import CONNECTOR, ROOT, Connector, Message, Stream
+from demo.errors import DemoError
+from demo.outcome import Outcome, outcomes
+from demo.questions import questions
+from demo.reading import Reading, State
+from demo.screen import Screen
+from demo.warehouse import Spool, Warehouse
+
+if TYPE_CHECKING:
+    from demo.local_drift import LocalDrift
+
+OUTPUT = ROOT / "build" / "demo"
+_TEMPORARY = ".run-"
+
+
+def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CONNECTOR, output: Path = OUTPUT) -> int:
+    """Run the demo and return its exit code: 0 if everything in Drift was read, 1 if not, 130 after Ctrl-C.
+
+    `command` runs the connector; `output` is the folder for the DuckDB file and the connector's log.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description="A whole sync of a local Drift into a DuckDB file, or of the real Drift with --config.",
+    )
+    parser.add_argument("--config", type=Path, metavar="PATH", help="config of the real Drift, a JSON file")
+    config: Path | None = parser.parse_args(arguments).config
+    screen = _screen()
+    _end_cleanly_on_signals()
+    try:
+        with ExitStack() as stack:
+            return Demo(screen, stack, config, command, output).run()
+    except DemoError as error:
+        screen.failure(str(error))
+        return 1
+    except KeyboardInterrupt:
+        screen.failure("Interrupted.")
+        return 130
+
+
+class Demo:
+    """One run of the demo. What it starts and what it makes for a while ends with `stack`."""
+
+    def __init__(
+        self, screen: Screen, stack: ExitStack, config: Path | None, command: Sequence[str], output: Path
+    ) -> None:
+        self._screen = screen
+        self._loaded = False
+        self._drift: LocalDrift | None = None
+        if config is None:
+            from demo.local_drift import LocalDrift
+
+            self._drift = stack.enter_context(LocalDrift())
+            given = self._drift.config()
+            title = self._drift.title
+        else:
+            given = settings.load(config)
+            title = f"the real Drift, with {config}"
+        self._warehouse = stack.enter_context(Warehouse(output / "drift.duckdb"))
+        # A run that was killed left them; the lock on the file tells that none is under way.
+        for left in output.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # Private, and beside the file rather than in /tmp, which can be too small or in memory.
+        self._folder = Path(stack.enter_context(TemporaryDirectory(prefix=_TEMPORARY, dir=output)))
+        log = output / "connector.log"
+        log.unlink(missing_ok=True)
+        log.touch(mode=0o600)
+        self._connector = Connector(
+            settings.Settings(given, self._folder / "config.json", origin=config, rescue=output / "config.json"),
+            folder=self._folder,
+            log=log,
+            notify=screen.warning,
+            command=command,
+        )
+        screen.title(title)
+
+    def run(self) -> int:
+        """Return 0 if everything in Drift was read, else 1.
+
+        Raises:
+            DemoError: it could not go on.
+        """
+        streams = self._connect()
+        title = "Read 1: everything"
+        reading, results = self._read(title, streams, [])
+        reads = [(title, reading, results)]
+        if not reading.incomplete:
+            if self._drift:
+                self._screen.event(f"Meanwhile in Drift: {self._drift.change()}.")
+                self._screen.note("")
+            title = "Read 2: what changed"
+            reads.append((title, *self._read(title, streams, reading.states)))
+        self._screen.results(reads)
+        if self._loaded:
+            path = self._warehouse.path
+            self._screen.file(_from_here(path), self._warehouse.tables(), path.stat().st_size)
+            self._answer()
+        return self._verdict([outcome for _, _, results in reads for outcome in results])
+
+    def _connect(self) -> list[Stream]:
+        started = time.monotonic()
+        with self._screen.waiting("check"):
+            self._connector.check()
+        self._screen.done("check", "the connector can read this Drift", time.monotonic() - started)
+        started = time.monotonic()
+        with self._screen.waiting("discover"):
+            streams = self._connector.discover()
+        names = ", ".join(stream.name for stream in streams)
+        kind = "stream" if len(streams) == 1 else "streams"
+        self._screen.done("discover", f"{len(streams)} {kind}: {names}", time.monotonic() - started)
+        self._screen.note("")
+        return streams
+
+    def _read(self, title: str, streams: list[Stream], states: list[Message]) -> tuple[Reading, list[Outcome]]:
+        """Read the streams and load those that are complete; the tables of the others stay as they were."""
+        if self._drift:
+            self._drift.forget_requests()
+        modes = {stream.name: "incremental" if stream.incremental else "full" for stream in streams}
+        reading = Reading(modes)
+        loaded_in: float | None = None
+        with Spool(streams, self._folder) as spool:
+            with (
+                self._screen.progress(title, reading, modes) as watch,
+                closing(self._connector.read(streams, states)) as messages,
+            ):
+                for message in messages:
+                    if message["type"] == "RECORD":
+                        spool.add(message["record"]["stream"], message["record"]["data"])
+                    watch(reading.take(message))
+            reading.finish()
+            complete = [stream for stream in streams if reading.streams[stream.name].state is State.COMPLETE]
+            if complete:
+                started = time.monotonic()
+                with self._screen.waiting("loading into DuckDB"):
+                    self._warehouse.load(spool, complete, anew=not states)
+                loaded_in = time.monotonic() - started
+                self._loaded = True
+        self._screen.summary(reading, loaded_in)
+        return reading, outcomes(reading, streams, self._warehouse, self._drift, whole=not states)
+
+    def _answer(self) -> None:
+        for question in questions():
+            try:
+                answer = self._warehouse.ask(question.sql)
+            except DemoError as error:
+                self._screen.note("")
+                self._screen.warning(f"{question.path.name}: {error}")
+            else:
+                self._screen.answer(question, answer)
+
+    def _verdict(self, results: list[Outcome]) -> int:
+        self._screen.note("")
+        faults = [f"{outcome.stream}: {outcome.fault}" for outcome in results if outcome.fault]
+        for fault in faults:
+            self._screen.failure(fault)
+        if faults:
+            self._screen.failure("Not everything was read.")
+            return 1
+        if self._drift:
+            self._screen.success("All that is in Drift is in DuckDB, every row of it the same, after both reads.")
+        else:
+            self._screen.success("The connector read all of its streams to the end, twice.")
+        return 0
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _screen() -> Screen:
+    # A terminal or a file that cannot show a sign gets a question mark instead of an exception.
+    with suppress(AttributeError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    console = Console(highlight=False)
+    return Screen(console, animated=sys.stdout.isatty() and not console.is_dumb_terminal)
+
+
+def _end_cleanly_on_signals() -> None:
+    """End on SIGTERM and on a closed terminal as on an error: the connector stopped, temporary files removed."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)

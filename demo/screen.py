@@ -1,0 +1,242 @@
+"""What the demo shows: live tables in a terminal, plain lines without control codes everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from demo.outcome import Outcome
+from demo.questions import Question
+from demo.reading import Progress, Reading, State
+from demo.warehouse import Answer
+
+_STYLES = {
+    State.WAITING: "dim",
+    State.STARTED: "cyan",
+    State.RUNNING: "cyan",
+    State.THROTTLED: "yellow",
+    State.COMPLETE: "green",
+    State.INCOMPLETE: "bold red",
+}
+_REFRESHES_PER_SECOND = 8
+_SECONDS_BETWEEN_LINES = 10.0
+_MOST_WARNINGS = 5
+_UNKNOWN = "–"
+
+
+@dataclass
+class Screen:
+    """Writes to `console`; `animated` needs a terminal. Texts from elsewhere are shown as they are, never as markup."""
+
+    console: Console
+    animated: bool
+    clock: Callable[[], float] = time.monotonic
+    _line_at: float = field(default=0.0, init=False)
+
+    def title(self, text: str) -> None:
+        self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"))
+        self.console.print()
+
+    def done(self, verb: str, text: str, seconds: float) -> None:
+        """Say that a step has worked."""
+        self.console.print(
+            Text.assemble(("✓ ", "green"), f"{verb:<9} {text} ", (f"({seconds:.1f} s)", "dim")), soft_wrap=True
+        )
+
+    def note(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    def event(self, text: str) -> None:
+        self.console.print(Text.assemble(("» ", "magenta"), text), soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        self.console.print(Text.assemble(("! ", "yellow"), text), soft_wrap=True)
+
+    def success(self, text: str) -> None:
+        self.console.print(Text(f"✓ {text}", style="bold green"))
+
+    def failure(self, text: str) -> None:
+        self.console.print(Text(f"✗ {text}", style="bold red"), soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show that something is going on while the block runs."""
+        if self.animated:
+            with self.console.status(escape(text), spinner_style="cyan"):
+                yield
+        else:
+            yield
+
+    @contextmanager
+    def progress(
+        self, title: str, reading: Reading, modes: dict[str, str]
+    ) -> Iterator[Callable[[Progress | None], None]]:
+        """Show a read while the block runs, which calls what it is given after each message.
+
+        The argument is the stream whose state has changed, if any. Warnings are shown once each, and counted.
+        """
+        self.console.print(Text(title, style="bold"))
+        shown: set[str] = set()
+
+        def watch(changed: Progress | None) -> None:
+            if len(reading.warnings) > len(shown):
+                self._warn(reading, shown)
+            if not self.animated:
+                self._line(reading, changed)
+
+        if self.animated:
+            with Live(
+                get_renderable=lambda: _live(reading, modes),
+                console=self.console,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                transient=True,
+            ):
+                yield watch
+        else:
+            self._line_at = self.clock()
+            yield watch
+
+    def summary(self, reading: Reading, loaded_in: float | None) -> None:
+        """Say in a line or two what a read has brought; `loaded_in` are the seconds the file took, None if unused."""
+        mark = ("✗ ", "bold red") if reading.incomplete else ("✓ ", "green")
+        speed = f", {reading.records / reading.seconds:,.0f} a second" if reading.seconds else ""
+        text = f"{reading.records:,} records in {reading.seconds:.1f} s{speed}"
+        if loaded_in is not None:
+            text += f"; into DuckDB in {loaded_in:.1f} s"
+        self.console.print(Text.assemble(mark, text))
+        skipped = {stream.name: stream.skipped for stream in reading.streams.values() if stream.skipped}
+        if skipped:
+            listed = ", ".join(f"{count:,} of {name}" for name, count in skipped.items())
+            self.event(f"Skipped, since Drift does not have them any more (404): {listed}.")
+        more = len(reading.warnings) - _MOST_WARNINGS
+        if more > 0:
+            self.warning(f"{more} more warnings of other kinds.")
+        self.console.print()
+
+    def results(self, reads: Sequence[tuple[str, Reading, Sequence[Outcome]]]) -> None:
+        """Show what came of each read, under its title."""
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        table.add_column("")
+        table.add_column("stream", vertical="bottom", overflow="fold")
+        for heading in ("records\nread", "rows in\nDuckDB", "records\nin Drift", "\nrequests", "\nseconds"):
+            table.add_column(heading, justify="right", vertical="bottom", no_wrap=True, min_width=8)
+        for number, (title, reading, outcomes) in enumerate(reads):
+            if number:
+                table.add_section()
+            table.add_row("", Text(title, style="bold"))
+            for outcome in outcomes:
+                table.add_row(*_result(outcome))
+            requests = [outcome.requests for outcome in outcomes if outcome.requests is not None]
+            total = f"{sum(requests):,}" if requests else _UNKNOWN
+            sums = ("together", f"{reading.records:,}", "", "", total, f"{reading.seconds:.1f}")
+            table.add_row("", *sums, style="dim")
+        self.console.print(table)
+
+    def file(self, path: str, tables: Sequence[str], size: int) -> None:
+        """Say where the DuckDB file is and how to open it."""
+        kind = "table" if len(tables) == 1 else "tables"
+        self.console.print()
+        self.console.print(
+            Text.assemble((path, "bold"), f" holds {len(tables)} {kind}, {size / 1e6:,.1f} MB. Open it with")
+        )
+        self.console.print(Text.assemble("  duckdb ", path, ("          (https://duckdb.org)", "dim")), soft_wrap=True)
+        python = f"""  .venv/bin/python -ic 'import duckdb; sql = duckdb.connect("{path}").sql'"""
+        self.console.print(Text(python), soft_wrap=True)
+
+    def answer(self, question: Question, answer: Answer) -> None:
+        """Show a question, its SQL and its answer."""
+        self.console.print()
+        self.console.print(Text(question.text, style="bold"))
+        sql = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(question.sql)
+        sql.rstrip()
+        for line in sql.split("\n"):
+            self.console.print(Text("  ") + line, soft_wrap=True)
+        self.console.print()
+        self.console.print(Padding(_table(answer), (0, 0, 0, 2), expand=False))
+
+    def _warn(self, reading: Reading, shown: set[str]) -> None:
+        for text in list(reading.warnings):
+            if text not in shown:
+                shown.add(text)
+                if len(shown) <= _MOST_WARNINGS:
+                    self.warning(text)
+
+    def _line(self, reading: Reading, changed: Progress | None) -> None:
+        if changed is not None and changed.state is not State.RUNNING:
+            self.note(_plain(changed))
+        now = self.clock()
+        if now - self._line_at < _SECONDS_BETWEEN_LINES:
+            return
+        self._line_at = now
+        for stream in reading.streams.values():
+            if not stream.state.final and stream.started is not None:
+                self.note(_plain(stream, reading.clock()))
+        if reading.retry:
+            self.note(f"  {reading.retry}")
+
+
+def _plain(stream: Progress, now: float | None = None) -> str:
+    line = f"  {stream.name:<22} {stream.state:<10}"
+    if now is not None or stream.state.final:
+        line += f" {stream.records:>11,} records in {stream.seconds(now or 0.0):,.1f} s"
+    return line.rstrip()
+
+
+def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
+    now = reading.clock()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("stream", min_width=20)
+    table.add_column("sync", min_width=11)
+    table.add_column("state", min_width=10)
+    for heading in ("records", "records/s", "seconds"):
+        table.add_column(heading, justify="right", min_width=9)
+    for stream in reading.streams.values():
+        rate = stream.rate(now)
+        table.add_row(
+            stream.name,
+            modes[stream.name],
+            Text(stream.state, style=_STYLES[stream.state]),
+            f"{stream.records:,}",
+            "" if rate is None else f"{rate:,.0f}",
+            "" if stream.started is None else f"{stream.seconds(now):,.1f}",
+        )
+    table.add_section()
+    table.add_row("together", "", "", f"{reading.records:,}", "", f"{reading.seconds:,.1f}", style="bold")
+    return Group(table, Text(reading.retry, style="yellow")) if reading.retry else table
+
+
+def _result(outcome: Outcome) -> tuple[str | Text, ...]:
+    mark = Text("✗", style="bold red") if outcome.fault else Text("✓", style="green")
+    numbers = (outcome.records, outcome.rows, outcome.in_drift, outcome.requests)
+    return (
+        mark,
+        Text(outcome.stream, style="bold red" if outcome.fault else ""),
+        *(_UNKNOWN if number is None else f"{number:,}" for number in numbers),
+        f"{outcome.seconds:.1f}",
+    )
+
+
+def _table(answer: Answer) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    for number, column in enumerate(answer.columns):
+        numeric = any(isinstance(row[number], int | float) for row in answer.rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in answer.rows:
+        table.add_row(*(Text(_shown(value)) for value in row))
+    return table
+
+
+def _shown(value: Any) -> str:
+    return _UNKNOWN if value is None else str(value)

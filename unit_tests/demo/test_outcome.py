@@ -1,0 +1,117 @@
+"""Whether a read was complete: held against a Drift that knows what it has."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.connector import Stream
+from demo.outcome import Outcome, outcomes
+from demo.reading import Reading
+from demo.warehouse import Spool, Warehouse
+from unit_tests.demo.messages import INTEGER, STRING, failure, record, status, stream
+
+TALKS = stream("talks", {"id": INTEGER, "status": STRING, "tags": {"type": "array"}}, incremental=True)
+PEOPLE = stream("people", {"id": INTEGER, "status": STRING})
+ROWS = [{"id": 1, "status": "open"}, {"id": 2, "status": "closed", "tags": [{"name": "ü"}]}]
+
+
+class Drift:
+    """Knows `rows` of every stream; None for what it cannot tell."""
+
+    def __init__(self, rows: list[dict[str, Any]] | None) -> None:
+        self._rows = rows
+
+    def count(self, _: Stream) -> int | None:
+        return None if self._rows is None else len(self._rows)
+
+    def rows(self, _: Stream) -> list[dict[str, Any]]:
+        assert self._rows is not None
+        return self._rows
+
+    def requests(self) -> dict[str, int]:
+        return {"talks": 3}
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    with Warehouse(tmp_path / "demo.duckdb") as warehouse:
+        yield warehouse
+
+
+def _outcome(
+    warehouse: Warehouse,
+    drift: Drift | None,
+    *,
+    rows: list[dict[str, Any]] = ROWS,
+    of: Stream = TALKS,
+    read: int | None = None,
+    whole: bool = True,
+    lines: tuple[str, ...] = (status("talks", "COMPLETE"), status("people", "COMPLETE")),
+) -> Outcome:
+    """Return what becomes of a stream whose table holds `rows`, after a read of `read` records."""
+    with Spool([of], warehouse.path.parent) as spool:
+        for row in rows:
+            spool.add(of.name, row)
+        warehouse.load(spool, [of], anew=True)
+    reading = Reading([of.name])
+    records = [record(of.name, id=n) for n in range(len(rows) if read is None else read)]
+    for line in (*records, *lines):
+        reading.take(json.loads(line))
+    reading.finish()
+    (outcome,) = outcomes(reading, [of], warehouse, drift, whole=whole)
+    return outcome
+
+
+def test_equal_rows_are_complete(warehouse: Warehouse) -> None:
+    """The figures of both sides stand in the outcome."""
+    outcome = _outcome(warehouse, Drift(ROWS))
+    assert (outcome.records, outcome.rows, outcome.in_drift, outcome.requests, outcome.fault) == (2, 2, 2, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        (ROWS[:1], "1 records were read, but 2 are in Drift."),
+        ([*ROWS, {"id": 3}], "3 records were read, but 2 are in Drift."),
+        ([ROWS[0], {"id": 3}], "1 records of Drift are missing in DuckDB, such as 2."),
+        ([ROWS[0], ROWS[1] | {"status": "open"}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
+        ([ROWS[0], ROWS[1] | {"tags": []}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
+        ([ROWS[0], {"id": 2, "status": "closed"}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
+    ],
+)
+def test_any_difference_is_a_fault(warehouse: Warehouse, found: list[dict[str, Any]], fault: str) -> None:
+    """Too few, too many, others, or other values: each is told with an example."""
+    assert _outcome(warehouse, Drift(ROWS), rows=found).fault == fault
+
+
+def test_an_incremental_read_is_held_against_its_table(warehouse: Warehouse) -> None:
+    """It brings fewer records than there are, but the table must hold them all."""
+    assert _outcome(warehouse, Drift(ROWS), read=1, whole=False).fault is None
+    outcome = _outcome(warehouse, Drift([*ROWS, {"id": 3}]), read=1, whole=False)
+    assert outcome.fault == "1 records of Drift are missing in DuckDB, such as 3."
+    outcome = _outcome(warehouse, Drift(ROWS[:1]), read=1, whole=False)
+    assert outcome.fault == "1 rows in DuckDB are not in Drift, such as 2."
+
+
+def test_a_full_refresh_reads_everything_again(warehouse: Warehouse) -> None:
+    """Also in the second read its records are as many as there are in Drift."""
+    outcome = _outcome(warehouse, Drift(ROWS), of=PEOPLE, read=1, whole=False)
+    assert outcome.fault == "1 records were read, but 2 are in Drift."
+
+
+def test_what_drift_cannot_tell_is_not_held_against_it(warehouse: Warehouse) -> None:
+    """The real Drift, or a stream that is no data of Drift's."""
+    outcome = _outcome(warehouse, None)
+    assert (outcome.in_drift, outcome.requests, outcome.fault) == (None, None, None)
+    assert _outcome(warehouse, Drift(None)).fault is None
+
+
+def test_an_incomplete_stream_says_why(warehouse: Warehouse) -> None:
+    """With its own error, or that of the whole read; the table of an earlier run is not taken for its own."""
+    outcome = _outcome(warehouse, None, lines=(failure("No scope.", "talks"), failure("Failed.")))
+    assert (outcome.fault, outcome.rows) == ("No scope.", None)
+    assert _outcome(warehouse, None, lines=(failure("Failed."),)).fault == "Failed."
+    assert "ended before" in str(_outcome(warehouse, None, lines=()).fault)

@@ -1,0 +1,103 @@
+"""What is counted while a read runs, and when a stream counts as complete."""
+
+import json
+
+from demo.reading import Reading, State
+from unit_tests.demo.messages import failure, log, record, state, status
+
+PAGE = "https://driftapi.com/conversations/7/messages"
+
+
+def _reading(*lines: str, now: float = 20.0) -> Reading:
+    reading = Reading(["talks", "people", "people_by_email"], clock=lambda: now)
+    for line in lines:
+        reading.take(json.loads(line))
+    return reading
+
+
+def test_records_are_counted_by_stream() -> None:
+    """One does not count for another."""
+    reading = _reading(record("talks", id=1), record("people", id=1), record("talks", id=2))
+    assert {name: stream.records for name, stream in reading.streams.items()} == {
+        "talks": 2,
+        "people": 1,
+        "people_by_email": 0,
+    }
+    assert reading.records == 3
+
+
+def test_a_stream_goes_through_its_states() -> None:
+    """Throttled is a state of its own, which the next record ends."""
+    seen = []
+    reading = _reading()
+    for line in (
+        status("talks", "STARTED"),
+        status("talks", "RUNNING"),
+        status("talks", "RUNNING", throttled=True),
+        record("talks", id=1),
+        record("talks", id=2),
+        status("talks", "COMPLETE"),
+    ):
+        changed = reading.take(json.loads(line))
+        seen.append(changed.state.value if changed else None)
+    assert seen == ["started", "running", "throttled", "running", None, "complete"]
+
+
+def test_seconds_are_the_connectors_own() -> None:
+    """From started to complete as it stamped them, whenever its lines arrive; till now while it runs."""
+    reading = _reading(status("talks", "STARTED", at=10), *(record("talks", id=n) for n in range(8)))
+    assert (reading.streams["talks"].seconds(20.0), reading.streams["talks"].rate(20.0)) == (10.0, 0.8)
+    reading.take(json.loads(status("talks", "COMPLETE", at=14)))
+    assert (reading.streams["talks"].seconds(20.0), reading.streams["talks"].rate(20.0)) == (4.0, 2.0)
+    assert (reading.streams["people"].seconds(20.0), reading.streams["people"].rate(20.0)) == (0.0, None)
+
+
+def test_a_stream_that_nobody_completed_is_incomplete() -> None:
+    """Neither silence nor a last record makes it complete."""
+    reading = _reading(status("talks", "COMPLETE"), status("people", "RUNNING"), record("people", id=1))
+    reading.finish()
+    assert [stream.name for stream in reading.incomplete] == ["people", "people_by_email"]
+    assert reading.streams["people"].state is State.INCOMPLETE
+
+
+def test_the_last_state_of_each_stream_is_kept() -> None:
+    """In the form that the next read takes, without the message around it."""
+    reading = _reading(state("talks", at=1), state("people", at=5), state("talks", at=2))
+    assert [(each["type"], each["stream"]["stream_state"]) for each in reading.states] == [
+        ("STREAM", {"at": 2}),
+        ("STREAM", {"at": 5}),
+    ]
+
+
+def test_errors_belong_to_their_stream() -> None:
+    """The first one counts: what comes after is the summary."""
+    reading = _reading(failure("No scope.", "talks"), failure("Worse.", "talks"), failure("talks did not sync."))
+    assert (reading.streams["talks"].error, reading.streams["people"].error) == ("No scope.", None)
+    assert reading.error == "talks did not sync."
+
+
+def test_skips_are_counted_by_stream() -> None:
+    """INFO lines with a 404 and the stream's name, which may be part of another one's."""
+    reading = _reading(
+        log("people_by_email: skipped, Drift answered 404."),
+        log("people: skipped, Drift answered 404."),
+        log("people: skipped, Drift answered 404."),
+        log("talks: Drift answered 404.", "WARN"),
+        log("Marking stream talks as STARTED"),
+    )
+    assert [stream.skipped for stream in reading.streams.values()] == [0, 2, 1]
+
+
+def test_warnings_are_counted_once_each() -> None:
+    """A warning of every page is one warning."""
+    reading = _reading(log("Odd clock.", "WARN"), log("Odd clock.", "WARN"), log("Odd row.", "WARN"), log("Fine."))
+    assert reading.warnings == {"Odd clock.": 2, "Odd row.": 1}
+
+
+def test_a_retry_is_told_until_something_comes() -> None:
+    """A record ends the waiting."""
+    text = "Drift answered HTTP 503. Waiting 2.0 s before attempt 3."
+    reading = _reading(log(text), log("UserDefinedBackoffException: Retrying in 2.5 seconds."))
+    assert reading.retry == text
+    reading.take(json.loads(record("talks", id=1)))
+    assert reading.retry is None

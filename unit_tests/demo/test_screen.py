@@ -1,0 +1,107 @@
+"""What a terminal shows while a read runs, at the widths people have."""
+
+import json
+from io import StringIO
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from demo.outcome import Outcome
+from demo.questions import Question, questions
+from demo.reading import Reading
+from demo.screen import Screen
+from demo.warehouse import Answer
+from unit_tests.demo.messages import log, record, status
+
+NAMES = ["conversation_metrics", "talks", "people"]
+MODES = dict.fromkeys(NAMES, "incremental")
+RETRY = "Drift answered HTTP 503. Waiting 2.0 s before attempt 3."
+
+
+def _reading(clock: float = 5.0) -> Reading:
+    reading = Reading(NAMES, clock=lambda: clock)
+    for name in NAMES:
+        reading.take(json.loads(status(name, "STARTED")))
+    reading.streams["conversation_metrics"].records = 1_000_000
+    return reading
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_shows_every_stream(width: int) -> None:
+    """Name, state, records, rate, and what it waits for; no line is wider than the terminal."""
+    console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
+    reading = _reading()
+    with Screen(console, animated=True).progress("Read", reading, MODES) as watch:
+        for line in (record("talks", id=1), status("people", "RUNNING", throttled=True), log(RETRY)):
+            watch(reading.take(json.loads(line)))
+    shown = Text.from_ansi(console.file.getvalue()).plain  # type: ignore[attr-defined]
+    lines = shown.splitlines()
+    assert any(
+        line.split() == ["conversation_metrics", "incremental", "started", "1,000,000", "200,000", "5.0"]
+        for line in lines
+    )
+    assert any(line.split()[:3] == ["talks", "incremental", "running"] for line in lines), shown
+    assert any(line.split()[:3] == ["people", "incremental", "throttled"] for line in lines), shown
+    assert RETRY in shown
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_the_results_fit_80_columns() -> None:
+    """With the longest name, a million of everything, and what is not known."""
+    console = Console(file=StringIO(), width=80)
+    million = 1_000_000
+    results = [
+        Outcome("conversation_metrics", million, million, million, million, 12_345.6, None),
+        Outcome("token_info", 1, None, None, None, 0.0, "No scope."),
+    ]
+    Screen(console, animated=False).results([("Read 1: everything", _reading(), results)])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert any(line.split() == ["✓", "conversation_metrics", *["1,000,000"] * 4, "12345.6"] for line in lines), lines
+    assert any(line.split() == ["✗", "token_info", "1", "–", "–", "–", "0.0"] for line in lines), lines
+    assert max(map(cell_len, lines)) <= 80
+
+
+def test_long_reads_are_told_about_now_and_then() -> None:
+    """Without a terminal a line comes for each stream after ten seconds, not with each record."""
+    console, now = Console(file=StringIO(), width=80), [0.0]
+    reading = _reading()
+    with Screen(console, animated=False, clock=lambda: now[0]).progress("Read", reading, MODES) as watch:
+        for now[0] in (1.0, 9.9, 10.0, 10.1, 19.9, 20.0):
+            watch(reading.take(json.loads(record("talks", id=1))))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.split()[2] for line in lines if line.split()[0] == "talks"] == ["3", "6"]
+
+
+def test_warnings_are_shown_once_and_not_without_end() -> None:
+    """Equal ones once; of many kinds the first five and how many more there were."""
+    console = Console(file=StringIO(), width=80)
+    screen, reading = Screen(console, animated=False), _reading()
+    with screen.progress("Read", reading, MODES) as watch:
+        for number in (1, 1, 2, 3, 4, 5, 6, 7):
+            watch(reading.take(json.loads(log(f"Odd row {number}.", "WARN"))))
+    reading.finish()
+    screen.summary(reading, None)
+    lines = [line for line in console.file.getvalue().splitlines() if line.startswith("!")]  # type: ignore[attr-defined]
+    assert lines == [*(f"! Odd row {number}." for number in (1, 2, 3, 4, 5)), "! 2 more warnings of other kinds."]
+
+
+def test_skips_are_told_by_stream() -> None:
+    """As a total, not a line for each."""
+    console, reading = Console(file=StringIO(), width=120), _reading()
+    reading.streams["talks"].skipped = 1_234
+    Screen(console, animated=False).summary(reading, 1.0)
+    assert "(404): 1,234 of talks." in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("question", questions(), ids=lambda question: question.path.name)
+def test_questions_fit_80_columns(question: Question) -> None:
+    """The question and each line of its SQL stand on one line, ready to be copied."""
+    console = Console(file=StringIO(), width=80)
+    Screen(console, animated=False).answer(question, Answer(("a", "b"), [(1, "x"), (None, "[b]")]))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert question.text in lines
+    assert max(map(cell_len, lines)) <= 80
+    assert [line[2:] for line in lines if line.strip()][1 : question.sql.count("\n") + 2] == question.sql.splitlines()
+    assert lines[-1].split() == ["–", "[b]"]
