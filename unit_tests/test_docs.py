@@ -1,0 +1,336 @@
+"""What people read says what the connector does: streams, keys, scopes, settings, messages, versions and paths."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+
+ROOT = Path(__file__).parents[1]
+PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs" / "drift.md"
+MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
+SECTIONS = [
+    "Prerequisites",
+    "Setup guide",
+    "Supported sync modes",
+    "Supported streams",
+    "Performance considerations",
+    "Data type map",
+    "Limitations & troubleshooting",
+    "IP allow list",
+    "Changelog",
+]
+MANIFEST = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
+STREAMS = {name: MANIFEST["definitions"][name] for name in (ref["$ref"].split("/")[-1] for ref in MANIFEST["streams"])}
+SPEC = MANIFEST["spec"]["connection_specification"]
+COMPONENTS = ast.parse((ROOT / "components.py").read_text(encoding="utf-8"))
+HOLE = "…"
+
+
+def section(path: Path, title: str) -> str:
+    """The text under a heading of a page, subheadings included; empty where there is no such heading."""
+    found = re.search(
+        rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return found[2] if found else ""
+
+
+def table(text: str, first: str) -> list[list[str]]:
+    """The rows, cell by cell and without the heading, of the table whose heading begins with the column `first`."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(f"| {first} |"):
+            next(lines)
+            break
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def stream_row(name: str) -> list[str]:
+    """A stream as the papers show it: name, request, key, modes and scope."""
+    stream = STREAMS[name]
+    parameters = stream["$parameters"]
+    own = stream["retriever"].get("requester", {}) if "retriever" in stream else {}
+    requester = MANIFEST["definitions"][own["$ref"].split("/")[-1]] if own else {}
+    incremental = stream.get("incremental_sync")
+    cursor = incremental and {**MANIFEST["definitions"][incremental["$ref"].split("/")[-1]], **incremental}
+    scope = parameters["required_scope"]
+    return [
+        f"`{name}`",
+        f"`{requester.get('http_method', 'GET')} /{parameters['endpoint']}`",
+        ", ".join(f"`{field}`" for field in stream["primary_key"]),
+        f"full refresh, incremental (`{cursor['cursor_field']}`)" if cursor else "full refresh",
+        "any" if scope == "of any kind" else f"`{scope}`",
+    ]
+
+
+def flat(message: str) -> str:
+    """A message with one blank between words and a hole for each value that is filled in."""
+    message = re.sub(r"\{\{.*?\}\}", HOLE, " ".join(message.split()))
+    return message.replace("{", "").replace("}", "").strip()
+
+
+def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[str]:
+    """Every `error_message` of the manifest."""
+    if isinstance(node, dict):
+        if isinstance(node.get("error_message"), str):
+            yield flat(node["error_message"])
+        for value in node.values():
+            yield from messages_of_the_manifest(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from messages_of_the_manifest(value)
+
+
+def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
+    """Every text of `failure(…)`, of `logger.warning(…)` and of what `trouble_of` returns, values replaced by a hole.
+
+    A constant of the module that ends a text is a sentence of its own.
+    """
+    constants = {
+        node.targets[0].id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.targets[0], ast.Name)
+    }
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        assigned: dict[str, list[ast.expr]] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                assigned.setdefault(node.targets[0].id, []).append(node.value)
+        for node in ast.walk(function):
+            said: list[ast.expr] = []
+            if isinstance(node, ast.Call) and node.args:
+                called = ast.unparse(node.func)
+                if called in ("failure", "logger.warning", "UnexpectedAnswer"):
+                    said = assigned.get(ast.unparse(node.args[0]), [node.args[0]])
+            elif isinstance(node, ast.Return) and node.value and function.name == "trouble_of":
+                said = [node.value]
+            for expression in said:
+                yield from texts(expression, assigned, constants)
+
+
+def texts(expression: ast.expr, assigned: dict[str, list[ast.expr]], constants: dict[str, str]) -> Iterator[str]:
+    """The texts that an expression can be; none where it is not written out."""
+    if isinstance(expression, ast.IfExp):
+        yield from texts(expression.body, assigned, constants)
+        yield from texts(expression.orelse, assigned, constants)
+    elif isinstance(expression, ast.Constant) and isinstance(expression.value, str):
+        yield flat(expression.value)
+    elif isinstance(expression, ast.JoinedStr):
+        parts = []
+        for part in expression.values:
+            if isinstance(part, ast.Constant):
+                parts.append(str(part.value))
+                continue
+            name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+            values = assigned.get(name, [])
+            if name in constants:
+                yield flat(constants[name])
+            elif len(values) == 1 and isinstance(values[0], ast.Constant):
+                parts.append(str(values[0].value))
+            else:
+                parts.append(HOLE)
+        yield flat("".join(parts))
+
+
+MESSAGES = sorted({*messages_of_the_manifest(), *messages_of_the_components()} - {HOLE})
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub and Docusaurus give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-")
+
+
+def links(path: Path) -> list[str]:
+    """Every target of a link in a page that is not a URL, code left out."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", target)]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of the headings of a page, code left out."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def named_streams(cells: list[str]) -> set[str]:
+    """The names in backticks of the given cells."""
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS], ids=lambda path: path.name)
+def test_the_stream_table_is_the_manifest(path: Path) -> None:
+    """The table of streams shows exactly the manifest's streams, in its order, with request, key, modes and scope."""
+    assert table(path.read_text(encoding="utf-8"), "Stream") == [stream_row(name) for name in STREAMS]
+
+
+def test_the_picture_shows_every_key() -> None:
+    """The diagram of the data has each stream, with its key marked, and no field that the schema lacks."""
+    picture = re.search(r"erDiagram\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert picture
+    drawn = dict(re.findall(r"^ {4}(\w+) \{\n(.*?)^ {4}\}", picture[1], re.MULTILINE | re.DOTALL))
+    assert set(drawn) == set(STREAMS)
+    for name, body in drawn.items():
+        fields = re.findall(r"^ +(\w+) (\w+)( PK)?", body, re.MULTILINE)
+        declared = MANIFEST["schemas"][name]["properties"]
+        assert [field for _, field, key in fields if key] == STREAMS[name]["primary_key"], (name, fields)
+        for kind, field, _ in fields:
+            assert kind in declared.get(field, {}).get("type", []), (name, field, kind)
+
+
+def test_every_stream_is_in_the_incremental_table() -> None:
+    """AGENTS.md says of each stream by which cursor it is incremental, or that it has none."""
+    shown = {
+        row[0].strip("`"): row[1].strip("`") for row in table(section(ROOT / "AGENTS.md", "Incremental"), "Stream")
+    }
+    cursors = {name: re.search(r"\(`(\w+)`\)", stream_row(name)[3]) for name in STREAMS}
+    assert shown == {name: cursor[1] if cursor else "–" for name, cursor in cursors.items()}
+
+
+def test_no_sync_mode_is_promised_that_is_not_there() -> None:
+    """The table of sync modes names the incremental streams and no other."""
+    rows = {row[0]: row[1] for row in table(section(DOCS, "Supported sync modes"), "Mode")}
+    incremental = {name for name, stream in STREAMS.items() if "incremental_sync" in stream}
+    assert named_streams([rows["Incremental, append or append + deduped"]]) == incremental, rows
+
+
+def test_the_page_has_the_sections_of_a_source() -> None:
+    """The page for users has Airbyte's sections, in Airbyte's order."""
+    assert re.findall(r"^## (.+)$", DOCS.read_text(encoding="utf-8"), re.MULTILINE) == SECTIONS
+
+
+def test_prerequisites_name_every_setting() -> None:
+    """What must or may be entered stands under Prerequisites by title and by name; hidden settings do not."""
+    text = section(DOCS, "Prerequisites")
+    branches = SPEC["properties"]["credentials"]["oneOf"]
+    wanted = {name: SPEC["properties"][name] for name in SPEC["properties"]}
+    for branch in branches:
+        wanted |= {name: branch["properties"][name] for name in branch["required"] if name != "credentials"}
+        assert f"**{branch['title']}**" in text, branch["title"]
+    for name, field in wanted.items():
+        assert (f"(`{name}`)" in text) != field.get("airbyte_hidden", False), name
+        assert field.get("airbyte_hidden") or field["title"].lower() in text.lower(), (name, field["title"])
+
+
+def test_prerequisites_know_the_range_of_the_rate() -> None:
+    """The default and the limits of the requests per second are the spec's."""
+    rate = SPEC["properties"]["max_requests_per_second"]
+    expected = f"{rate['minimum']} to {rate['maximum']}, by default {rate['default']}."
+    assert expected in section(DOCS, "Prerequisites"), expected
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_message_is_explained(message: str) -> None:
+    """Each message that manifest and components can show is in the troubleshooting table, as it stands."""
+    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
+    if message.startswith(HOLE) or (message[0].isupper() and message.endswith(".")):
+        assert message in [row[0] for row in rows], message
+    else:  # what is wrong with an answer, told within another message
+        kind = message.split(" at …")[0].replace("JSON that has not …", "JSON that has not")
+        assert any(kind in row[1] for row in rows), kind
+
+
+def test_no_message_is_explained_that_is_never_shown() -> None:
+    """The troubleshooting table holds no message that nothing says any more, and a cause and a fix for each."""
+    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
+    assert [row[0] for row in rows if row[0] not in MESSAGES] == []
+    assert [row for row in rows if len(row) != 3 or not all(row)] == []
+
+
+def test_messages_are_found() -> None:
+    """The search for messages sees texts, variables, f-strings, choices and sentences of the module."""
+    tree = ast.parse(
+        """
+END = "It ends."
+def one(x):
+    raise failure("Plain.")
+def two(x):
+    message = f"It is {x}."
+    raise failure(message)
+def three(x):
+    raise failure(f"Here {x}. {END}")
+def four(x):
+    raise UnexpectedAnswer("this" if x else "that")
+def five(x):
+    first = "First."
+    raise failure(f"{first} Then.")
+"""
+    )
+    found = {"Plain.", f"It is {HOLE}.", f"Here {HOLE}.", "It ends.", "this", "that", "First. Then."}
+    assert set(messages_of_the_components(tree)) == found
+
+
+def test_migration_page_has_a_section_for_each_breaking_version() -> None:
+    """Every breaking change of metadata.yaml has its heading, and every stream whose key or list changed its row."""
+    releases = safe_load_yaml((ROOT / "metadata.yaml").read_text(encoding="utf-8"))["data"]["releases"]
+    for version, change in releases["breakingChanges"].items():
+        text = section(MIGRATIONS, f"Upgrading to {version}")
+        assert text, version
+        rows = table(text, "Stream")
+        assert set(change["scopedImpact"][0]["impactedScopes"]) <= named_streams([row[0] for row in rows]), rows
+
+
+def test_streams_that_are_gone_are_said_to_be() -> None:
+    """A stream of 0.4.x that the manifest lacks is called missing by the migration page and the page for users."""
+    gone = {"accounts", "contacts", "conversations", "messages", "users"} - set(STREAMS)
+    rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "Stream")
+    said = {name for row in rows if "not in this version" in row[2] for name in named_streams([row[0]])}
+    assert said == gone
+    limits = section(DOCS, "Limitations & troubleshooting").lower()
+    assert [name for name in gone if name not in limits] == []
+
+
+def test_commands_exist() -> None:
+    """Every `make` command that the papers show is a target of the Makefile."""
+    targets = set(re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    shown = {
+        word
+        for path in PAPERS
+        for words in re.findall(
+            r"(?:^|`)make((?: [a-z][a-z.0-9-]*)+)(?=`|$| [A-Z#]+| +#)", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for word in words.split()
+    }
+    assert {"demo", "test", "serve"} <= shown, shown
+    assert shown - targets == set()
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.name)
+def test_links_resolve(path: Path) -> None:
+    """Every relative link leads to a file or folder of the repository, and every anchor to a heading."""
+    broken = []
+    for link in links(path):
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or not target.is_relative_to(ROOT) or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_behaviour_says_why_and_is_listed() -> None:
+    """Each numbered behaviour of AGENTS.md says why it matters, and has one line in CONTRIBUTING.md."""
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
+    behaviours = re.findall(r"^## (\d+\. [^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert [title.split(".")[0] for title, _ in behaviours] == [str(number) for number in range(1, len(behaviours) + 1)]
+    assert [title for title, body in behaviours if body.count("**Why this matters:**") != 1] == []
+    listed = section(ROOT / "CONTRIBUTING.md", "Behaviours")
+    assert re.findall(r"^(\d+)\. .*AGENTS\.md#([\w-]+)", listed, re.MULTILINE) == [
+        (title.split(".")[0], slug(title)) for title, _ in behaviours
+    ]
+
+
+def test_scopes_of_the_set_up_steps() -> None:
+    """The README asks for exactly the scopes of the streams, and for none that writes."""
+    scopes = {stream["$parameters"]["required_scope"] for stream in STREAMS.values()} - {"of any kind"}
+    text = section(ROOT / "README.md", "A token with the least scopes")
+    assert set(re.findall(r"`(\w+_(?:read|write))`", text)) == scopes, text

@@ -1,0 +1,187 @@
+"""metadata.yaml, the icon and the files of Airbyte's tests say what the manifest and the components are."""
+
+import json
+import re
+import tomllib
+from datetime import date
+from inspect import signature
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+import yaml
+from airbyte_cdk.test.models.scenario import ConnectorTestScenario, entry_key_problems
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+
+import components
+
+ROOT = Path(__file__).parents[1]
+METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))["data"]
+MANIFEST = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
+STREAMS = {
+    ref["$ref"].split("/")[-1]: MANIFEST["definitions"][ref["$ref"].split("/")[-1]] for ref in MANIFEST["streams"]
+}
+SPEC = MANIFEST["spec"]["connection_specification"]
+FILES = ROOT / "integration_tests"
+
+
+def test_identity() -> None:
+    """The connector keeps the identity of published source-drift, and is what certification calls manifest-only."""
+    assert METADATA["definitionId"] == "445831eb-78db-4b1f-8f1f-0d96ad8739e2"
+    assert METADATA["dockerRepository"] == "airbyte/source-drift"
+    assert METADATA["connectorType"] == "source"
+    assert METADATA["tags"] == ["language:manifest-only", "cdk:low-code"]
+    assert (METADATA["supportLevel"], METADATA["releaseStage"]) == ("community", "alpha")
+    assert METADATA["registryOverrides"] == {"cloud": {"enabled": True}, "oss": {"enabled": True}}
+
+
+def test_versions_agree() -> None:
+    """metadata.yaml, pyproject.toml and the newest lines of both changelogs have one version."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "drift.md").read_text(encoding="utf-8").partition("## Changelog")[2]
+    versions = {
+        "metadata.yaml": METADATA["dockerImageTag"],
+        "pyproject.toml": tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"],
+        "CHANGELOG.md": re.findall(r"^- \*\*(\d+\.\d+\.\d+)\*\*", changelog, re.MULTILINE)[0],
+        "docs/drift.md": re.findall(r"^\| (\d+\.\d+\.\d+) \|", docs, re.MULTILINE)[0],
+    }
+    assert set(versions.values()) == {METADATA["dockerImageTag"]}, versions
+
+
+def test_changelogs_hold_one_line_per_version() -> None:
+    """Both changelogs have the same versions and dates, one line each, newest first."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "drift.md").read_text(encoding="utf-8").partition("## Changelog")[2]
+    ours = re.findall(r"^- \*\*(\d+\.\d+\.\d+)\*\* \((\d{4}-\d\d-\d\d)\): .+$", changelog, re.MULTILINE)
+    theirs = re.findall(r"^\| (\d+\.\d+\.\d+) \| (\d{4}-\d\d-\d\d) \|.+\|$", docs, re.MULTILINE)
+    assert ours == theirs
+    assert ours == sorted(ours, key=lambda line: [int(part) for part in line[0].split(".")], reverse=True)
+    assert len(changelog.strip().splitlines()) == 2 + len(ours), changelog
+
+
+def test_the_base_image_is_the_version_of_the_manifest() -> None:
+    """The base image runs the CDK that the manifest names and the lock installs, without a digest nobody verified."""
+    image = METADATA["connectorBuildOptions"]["baseImage"]
+    assert image == f"docker.io/airbyte/source-declarative-manifest:{MANIFEST['version']}"
+    assert f"airbyte-cdk=={MANIFEST['version']} " in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_allowed_hosts_are_the_hosts_that_are_asked() -> None:
+    """The connector may reach the host of its default `api_url` and of its token call, and no other."""
+    rules = MANIFEST["spec"]["config_normalization_rules"]["transformations"][0]["fields"][0]
+    oauth = MANIFEST["spec"]["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    hosts = {urlsplit(url).netloc for url in (rules["value"], oauth["access_token_url"])}
+    assert set(METADATA["allowedHosts"]["hosts"]) == hosts == {"driftapi.com"}
+
+
+def test_suggested_streams_exist() -> None:
+    """Three to ten streams are suggested, all of the manifest, and of those users come for none is left out."""
+    suggested = METADATA["suggestedStreams"]["streams"]
+    wanted = {"accounts", "contacts", "conversations", "messages", "users"}
+    assert set(suggested) == wanted & set(STREAMS), suggested
+    assert 3 <= len(suggested) == len(set(suggested)) <= 10, suggested
+
+
+def test_the_longest_silence_is_worked_out() -> None:
+    """`maxSecondsBetweenMessages` covers a request that is put off as long as the back-off allows, and little more."""
+    requester = MANIFEST["definitions"]["base_requester"]
+    timeouts = requester["connect_timeout_in_seconds"] + requester["read_timeout_in_seconds"]
+    handler = signature(components.DriftErrorHandler).parameters
+    strategy = signature(components.DriftBackoffStrategy).parameters
+    throttled = handler["max_time"].default + strategy["longest_retry_after"].default + 1 + timeouts
+    attempts = strategy["max_attempts"].default
+    waits = sum(min(strategy["longest_wait"].default, 2**n) + 1 for n in range(attempts - 1))
+    given = METADATA["maxSecondsBetweenMessages"]
+    assert throttled <= given < throttled + 300, (throttled, given)
+    text = (ROOT / "metadata.yaml").read_text(encoding="utf-8")
+    assert f"= {throttled:.0f}, rounded up" in text, throttled
+    assert f"8 attempts of 70 s and {waits:.0f} s of waits between them are {attempts * timeouts + waits:.0f} s" in text
+
+
+def test_a_breaking_change_for_each_major_version() -> None:
+    """The major version says what breaks, until when to upgrade and where to read on; its streams are or were real."""
+    changes = METADATA["releases"]["breakingChanges"]
+    assert list(changes) == ["1.0.0"]
+    change = changes["1.0.0"]
+    assert date.fromisoformat(change["upgradeDeadline"]) > date(2026, 11, 21)
+    assert change["migrationDocumentationUrl"] == f"{METADATA['documentationUrl']}-migrations#upgrading-to-100"
+    (scope,) = change["scopedImpact"]
+    published = {"accounts", "contacts", "conversations", "messages", "users"}
+    assert scope["scopeType"] == "stream"
+    assert set(scope["impactedScopes"]) == published
+    missing = [name for name in published - set(STREAMS) if f"`{name}`" not in change["message"]]
+    assert missing == [], change["message"]
+    assert "`accountId`" in change["message"], change["message"]
+
+
+def test_documentation_url_is_the_one_of_the_spec() -> None:
+    """Registry and settings lead to the same page."""
+    assert METADATA["documentationUrl"] == MANIFEST["spec"]["documentation_url"]
+
+
+def test_the_icon_is_square() -> None:
+    """icon.svg is a drawing of 250 by 250 that refers to nothing outside of it."""
+    text = (ROOT / "icon.svg").read_text(encoding="utf-8")
+    icon = ElementTree.fromstring(text)  # noqa: S314 (our own file)
+    assert (icon.get("width"), icon.get("height"), icon.get("viewBox")) == ("250", "250", "0 0 250 250")
+    assert METADATA["icon"] == "icon.svg"
+    assert re.findall(r"<image|href=|<script|<style", text) == []
+
+
+def test_standard_tests_accept_every_entry() -> None:
+    """Airbyte's suite reads every section and key of acceptance-test-config.yml, and no config needs secrets."""
+    sections = yaml.safe_load((ROOT / "acceptance-test-config.yml").read_text(encoding="utf-8"))["acceptance_tests"]
+    assert set(sections) == {"spec", "connection", "discovery", "basic_read", "full_refresh"}
+    outcomes = {}
+    for section, tests in sections.items():
+        for entry in tests["tests"]:
+            assert entry_key_problems(entry, [section]) == []
+            scenario = ConnectorTestScenario(**entry, sections=(section,))
+            assert (ROOT / scenario.config_path).is_file(), entry
+            assert not scenario.requires_creds, entry
+            if section == "connection":
+                outcomes[scenario.id] = scenario.status
+    assert outcomes == {"sample_config": "succeed", "sample_config_oauth": "succeed", "invalid_config": "failed"}
+
+
+def load(name: str) -> Any:
+    return json.loads((FILES / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["sample_config.json", "sample_config_oauth.json", "invalid_config.json"])
+def test_a_config_fits_the_spec_and_stays_here(name: str) -> None:
+    """Each config is valid, and names a Drift of this machine; the invalid one differs by its token alone."""
+    config = load(name)
+    jsonschema.validate(config, SPEC)
+    assert urlsplit(config["api_url"]).hostname == "127.0.0.1", config
+
+
+def test_the_catalog_is_the_manifest() -> None:
+    """The configured catalog selects every stream with its key, in the best sync mode that it has."""
+    found = {}
+    for configured in load("configured_catalog.json")["streams"]:
+        stream = configured["stream"]
+        assert configured["primary_key"] == stream["source_defined_primary_key"], stream["name"]
+        assert configured["sync_mode"] == stream["supported_sync_modes"][-1], stream["name"]
+        found[stream["name"]] = (stream["source_defined_primary_key"], configured["sync_mode"])
+    assert found == {
+        name: (
+            [[key] for key in stream["primary_key"]],
+            "incremental" if "incremental_sync" in stream else "full_refresh",
+        )
+        for name, stream in STREAMS.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "ahead"), [("sample_state.json", False), ("abnormal_state.json", True)])
+def test_a_state_is_of_the_incremental_streams(name: str, ahead: bool) -> None:
+    """Each state has exactly the incremental streams with their cursors; the abnormal one lies ahead of every clock."""
+    cursors = {"conversations": "updatedAt"}
+    states = {state["stream"]["stream_descriptor"]["name"]: state["stream"]["stream_state"] for state in load(name)}
+    assert set(states) == {name for name, stream in STREAMS.items() if "incremental_sync" in stream} == set(cursors)
+    for stream, state in states.items():
+        (value,) = [state[cursors[stream]]]
+        assert (int(value) > 4_000_000_000_000) == ahead, (stream, value)
