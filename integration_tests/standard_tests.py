@@ -1,0 +1,48 @@
+"""Runs `airbyte-cdk connector test` against a sandbox on a free port: `python -m integration_tests.standard_tests`.
+
+It runs in a copy, where every config that names a loopback `api_url` is sent to that port. The Docker tests of the
+suite are left out: they build an image, for which neither Docker nor a network is promised here.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from sandbox import Drift, Sandbox
+
+ROOT = Path(__file__).parents[1]
+CONNECTOR = ("manifest.yaml", "components.py", "metadata.yaml", "acceptance-test-config.yml", "integration_tests")
+
+
+def main() -> int:
+    """Return the exit code of the suite; any further words of the command line are passed on to its pytest."""
+    with TemporaryDirectory() as temporary, Sandbox(Drift(conversations=120)) as sandbox:
+        folder = Path(temporary) / "source-drift"
+        folder.mkdir()
+        for name in CONNECTOR:
+            path = ROOT / name
+            if path.is_dir():
+                shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+            else:
+                shutil.copy2(path, folder)
+        for path in folder.glob("integration_tests/**/*.json"):
+            point_at(sandbox.url, path)
+        command = [Path(sys.executable).with_name("airbyte-cdk"), "connector", "test", folder]
+        arguments = [f"--pytest-arg={word}" for word in ("-k", "not docker", "-ra", *sys.argv[1:])]
+        return subprocess.run([*command, *arguments]).returncode
+
+
+def point_at(url: str, path: Path) -> None:
+    """Replace the `api_url` of the config at `path` where it is one of this machine; other files stay as they are."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    api_url = content.get("api_url") if isinstance(content, dict) else None
+    if api_url and urlsplit(api_url).hostname in ("127.0.0.1", "localhost"):
+        path.write_text(json.dumps({**content, "api_url": url}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

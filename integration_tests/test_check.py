@@ -1,0 +1,80 @@
+"""`check` works with any single scope, and says what to do where it fails."""
+
+import socket
+
+import pytest
+
+from integration_tests.connector import access_token, run
+from sandbox import ALL_SCOPES, Drift, Fault, Options, Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(Drift(accounts=1, conversations=1, users=1))
+
+
+@pytest.mark.parametrize("scope", ALL_SCOPES)
+def test_any_single_scope_is_enough(scope: str) -> None:
+    """A token with one scope, whichever, passes."""
+    with Sandbox(Drift(), Options(tokens={"sandbox-token": (scope,)})) as sandbox:
+        assert run("check", access_token(sandbox.url)).connection == ("SUCCEEDED", "")
+
+
+def test_a_wrong_token_is_told_what_to_do(sandbox: Sandbox) -> None:
+    """A token that Drift does not know fails at once, and the message leads to a new one."""
+    with sandbox:
+        status, message = run("check", access_token(sandbox.url, "unknown-token")).connection
+        assert sandbox.journal.count() == 1
+    assert status == "FAILED"
+    assert "Issue a new access token for your app at dev.drift.com" in message
+
+
+def test_a_token_that_is_not_described_passes_with_a_warning(sandbox: Sandbox) -> None:
+    """A 400 says that the bearer was accepted and the body refused: the token works."""
+    with sandbox:
+        sandbox.options = Options(token_info="400")
+        checked = run("check", access_token(sandbox.url))
+    assert checked.connection[0] == "SUCCEEDED"
+    assert checked.warnings == ["Drift accepts the token, but does not describe it: its scopes are unknown."]
+
+
+def test_a_dead_network_mentions_the_wind_down() -> None:
+    """Where nobody answers, the user learns that Drift itself may be gone."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        status, message = run("check", access_token(f"http://127.0.0.1:{unused.getsockname()[1]}")).connection
+    assert status == "FAILED"
+    assert "could not be reached (ConnectionError)" in message
+    assert "Drift is being wound down" in message
+
+
+def test_a_service_that_is_gone_mentions_the_wind_down(sandbox: Sandbox) -> None:
+    """A 410 is the end of the service, and is said to be."""
+    with sandbox:
+        sandbox.faults = [Fault("/app/token_info", "gone", times=None)]
+        status, message = run("check", access_token(sandbox.url)).connection
+    assert status == "FAILED"
+    assert "Drift is being wound down" in message
+
+
+@pytest.mark.parametrize("token", ["with blank", "two\nlines", "naïve", "", "None"])
+def test_a_token_that_is_none_is_not_sent(token: str, sandbox: Sandbox) -> None:
+    """A token that cannot be one fails with a sentence, and is not printed."""
+    with sandbox:
+        status, message = run("check", access_token(sandbox.url, token)).connection
+        assert sandbox.journal.count() == 0
+    assert status == "FAILED"
+    assert "access token" in message
+    assert not token or token not in message, message
+
+
+@pytest.mark.parametrize(
+    "token", ["1e5", "007", "1_000", "[1]", "None1", "'quoted'", '"double"', r"back\slash", "{{7*7}}"]
+)
+def test_a_token_is_sent_as_it_is(token: str) -> None:
+    """A token that looks like a number, a list or a template goes out letter for letter."""
+    with Sandbox(Drift(), Options(tokens={token: ("user_read",)})) as sandbox:
+        assert run("check", access_token(sandbox.url, token)).connection == ("SUCCEEDED", "")
+        (asked,) = sandbox.journal
+    assert asked.headers["authorization"] == f"Bearer {token}"
+    assert asked.parsed == {"access_token": token}

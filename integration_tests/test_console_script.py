@@ -1,0 +1,136 @@
+"""The wheel gives a working `source-drift` anywhere; the checkout gives the same."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from uv import find_uv_bin
+
+from sandbox import Drift, Sandbox
+
+ROOT = Path(__file__).parents[1]
+CONFIG = {"credentials": {"credentials": "access_token", "access_token": "made-up-token-for-tests"}}
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> str:
+    """Standard output of a command that must succeed in an otherwise empty process environment."""
+    done = subprocess.run(
+        [*map(str, command)], cwd=folder, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def message(output: str, kind: str) -> dict[str, Any]:
+    """The one message of a type among the lines of a command."""
+    (found,) = (line for line in map(json.loads, output.splitlines()) if line["type"] == kind)
+    return found[kind.lower()]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution and the wheel that was built from it, not from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, folder=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of commands of a new environment that holds the wheel alone, and borrows its dependencies from here.
+
+    A path file is not followed further: the editable install of the checkout in this environment stays out of sight.
+    """
+    environment = tmp_path_factory.mktemp("environment") / "venv"
+    (wheel,) = built.glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", environment, folder=ROOT)
+    python = environment / "bin" / "python"
+    run(find_uv_bin(), "pip", "install", "--no-deps", "--offline", "--python", python, wheel, folder=ROOT)
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=ROOT).strip())
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return environment / "bin"
+
+
+def test_the_wheel_holds_the_connector(built: Path) -> None:
+    """Manifest and components lie in the package, and nothing of tests or sandbox comes along."""
+    (wheel,) = built.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        files = {name: archive.read(name) for name in names}
+        metadata = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
+    assert names == {
+        f"source_drift/{name}" for name in ("__init__.py", "__main__.py", "run.py", "manifest.yaml", "components.py")
+    }
+    assert files["source_drift/manifest.yaml"] == (ROOT / "manifest.yaml").read_bytes()
+    assert files["source_drift/components.py"] == (ROOT / "components.py").read_bytes()
+    requirements = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
+    assert requirements == ["Requires-Dist: airbyte-cdk<8,>=7.39.1"]
+
+
+def test_the_source_distribution_is_small(built: Path) -> None:
+    """The source distribution carries the connector and its papers, laid out as in the checkout."""
+    (source,) = built.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"manifest.yaml", "components.py", "source_drift/run.py", "LICENSE", "README.md"} <= names
+    assert not [name for name in names if name.split("/")[0] in ("sandbox", "unit_tests", "integration_tests")], names
+
+
+def test_spec_of_the_wheel_is_ours(installed: Path, tmp_path: Path) -> None:
+    """`source-drift spec`, run from another folder, shows the settings of this connector."""
+    spec = message(run(installed / "source-drift", "spec", folder=tmp_path), "SPEC")["connectionSpecification"]
+    assert "Drift" in spec["title"]
+    assert "credentials" in spec["properties"]
+
+
+def test_the_checkout_gives_the_same(installed: Path, tmp_path: Path) -> None:
+    """`python -m source_drift` in the checkout, and in the wheel's environment, is the same command."""
+    wheel = message(run(installed / "source-drift", "spec", folder=tmp_path), "SPEC")
+    assert message(run(installed / "python", "-m", "source_drift", "spec", folder=tmp_path), "SPEC") == wheel
+    assert message(run(sys.executable, "-m", "source_drift", "spec", folder=ROOT), "SPEC") == wheel
+
+
+def test_the_wheel_runs_its_own_files(installed: Path, tmp_path: Path) -> None:
+    """The command reads the manifest and the components inside the new environment, not those of the checkout."""
+    code = "from source_drift.run import connector_folder; print(connector_folder())"
+    folder = Path(run(installed / "python", "-c", code, folder=tmp_path).strip())
+    assert folder.is_relative_to(installed.parent.resolve()), folder
+
+
+def test_the_wheel_builds_every_stream(installed: Path, tmp_path: Path) -> None:
+    """`discover` finds the custom components without a variable of the environment or a module beside it."""
+    (tmp_path / "components.py").write_text("raise RuntimeError('somebody else')")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    command = (installed / "source-drift", "discover", "--config", "config.json")
+    streams = message(run(*command, folder=tmp_path), "CATALOG")["streams"]
+    assert {"accounts", "conversations", "users"} <= {stream["name"] for stream in streams}
+
+
+def test_the_wheel_honours_the_state(installed: Path, tmp_path: Path) -> None:
+    """A second read that is given the last state of the first does not read every conversation again."""
+    catalog = {
+        "streams": [
+            {
+                "stream": {"name": "conversations", "json_schema": {}, "supported_sync_modes": ["incremental"]},
+                "sync_mode": "incremental",
+                "destination_sync_mode": "append_dedup",
+            }
+        ]
+    }
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+    command = (installed / "source-drift", "read", "--config", "config.json", "--catalog", "catalog.json")
+    with Sandbox(Drift(conversations=300)) as sandbox:
+        credentials = {"credentials": "access_token", "access_token": "sandbox-token"}
+        (tmp_path / "config.json").write_text(json.dumps({"credentials": credentials, "api_url": sandbox.url}))
+        first = [json.loads(line) for line in run(*command, folder=tmp_path).splitlines()]
+        states = [line["state"] for line in first if line["type"] == "STATE"]
+        (tmp_path / "state.json").write_text(json.dumps(states[-1:]))
+        second = [json.loads(line) for line in run(*command, "--state", "state.json", folder=tmp_path).splitlines()]
+    assert sum(line["type"] == "RECORD" for line in first) == 300
+    assert sum(line["type"] == "RECORD" for line in second) < 50

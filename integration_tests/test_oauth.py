@@ -1,0 +1,121 @@
+"""OAuth: one refresh per sync, the rotated token handed back, and words for each way in which it fails."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from integration_tests.connector import EVERY_STREAM, catalog, oauth, run
+from integration_tests.test_read import assert_complete
+from sandbox import Drift, Fault, Options, Sandbox
+
+THREE_STREAMS = ("accounts", "conversations", "users")
+TOKEN_URL = "/oauth2/token"
+
+
+@pytest.fixture
+def drift() -> Drift:
+    return Drift(accounts=200, conversations=300, users=5)
+
+
+def tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+
+def test_a_sync_refreshes_once(drift: Drift) -> None:
+    """Without a valid access token every stream reads with the one that a single refresh yields."""
+    with Sandbox(drift) as sandbox:
+        read = run("read", oauth(sandbox.url), catalog(*EVERY_STREAM))
+        assert sandbox.journal.count(TOKEN_URL) == 1
+        (refresh,) = sandbox.journal.requests(TOKEN_URL)
+    assert_complete(read, drift)
+    assert refresh.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert set(refresh.parsed) == {"grant_type", "client_id", "client_secret", "refresh_token"}, refresh.parsed
+    assert refresh.parsed["grant_type"] == ["refresh_token"]
+
+
+def test_a_token_that_dies_in_mid_sync_is_refreshed_once(drift: Drift) -> None:
+    """Three streams whose access token dies under them share one refresh, and miss nothing."""
+    with Sandbox(drift, Options(access_token_uses=9)) as sandbox:
+        (config,) = run("read", oauth(sandbox.url), catalog("users")).configs
+        config["credentials"]["token_expiry_date"] = tomorrow()
+        read = run("read", config, catalog(*THREE_STREAMS))
+        assert sandbox.journal.count(TOKEN_URL) == 2
+        assert sandbox.journal.statuses()[401] > 0, "the token never died"
+    assert_complete(read, drift, THREE_STREAMS)
+
+
+def test_the_rotated_refresh_token_is_handed_back(drift: Drift) -> None:
+    """The config that the platform is given holds the new tokens, and works for the next sync."""
+    with Sandbox(drift) as sandbox:
+        (config,) = run("read", oauth(sandbox.url), catalog("users")).configs
+        assert config["credentials"]["refresh_token"] != "sandbox-refresh-1"
+        config["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
+        read = run("read", config, catalog("users"))
+        assert sandbox.journal.count(TOKEN_URL) == 2
+    assert_complete(read, drift, ("users",))
+
+
+def test_a_token_refused_after_its_refresh_fails(drift: Drift) -> None:
+    """A second 401 is a config error, and does not refresh again."""
+    with Sandbox(drift, faults=[Fault("/users/list", "status", status=401, times=None)]) as sandbox:
+        read = run(
+            "read", oauth(sandbox.url, access_token="revoked-token", token_expiry_date=tomorrow()), catalog("users")
+        )
+        assert sandbox.journal.count(TOKEN_URL) == 1
+        assert sandbox.journal.count("/users/list") == 2
+    assert read.code == 1
+    assert read.error("users") == "Refreshed OAuth access token is rejected by the API."
+
+
+@pytest.mark.parametrize("expiry", ["2020-01-01T00:00:00Z", tomorrow()], ids=["expired", "revoked"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"kind": "status", "status": 400},
+        {"kind": "status", "status": 401, "body": "html"},
+        {"kind": "status", "status": 403, "body": "empty"},
+        {"kind": "body", "change": lambda answer: {key: answer[key] for key in answer.keys() - {"access_token"}}},
+        {"kind": "body", "change": lambda answer: answer | {"access_token": ""}},
+    ],
+    ids=["400", "401", "403", "no access token", "empty access token"],
+)
+def test_a_refused_refresh_says_reauthenticate(refusal: dict[str, object], expiry: str, drift: Drift) -> None:
+    """Before a sync or in its middle: a refresh that yields no token tells the user what to do."""
+    with Sandbox(drift, faults=[Fault(TOKEN_URL, times=None, **refusal)]) as sandbox:  # type: ignore[arg-type]
+        config = oauth(sandbox.url, access_token="revoked-token", token_expiry_date=expiry)
+        read = run("read", config, catalog("users"))
+        checked = run("check", config)
+        assert not [one for one in sandbox.journal if one.headers.get("authorization") == "Bearer None"]
+    assert read.code == 1
+    assert "e-authenticate this source" in read.error("users"), read.error("users")
+    assert checked.connection[0] == "FAILED"
+    assert "e-authenticate this source" in checked.connection[1], checked.connection
+
+
+def test_the_sandbox_answers_a_spent_refresh_token_in_its_own_words(drift: Drift) -> None:
+    """A refresh token that was used before is refused, in Drift's shape of an error."""
+    with Sandbox(drift) as sandbox:
+        run("read", oauth(sandbox.url), catalog("users"))
+        read = run("read", oauth(sandbox.url), catalog("users"))
+    assert "e-authenticate this source" in read.error("users"), read.error("users")
+
+
+@pytest.mark.parametrize("expires_in", [0, 1, 7_200_000, "7200", None])
+def test_the_life_of_a_token_is_not_taken_from_drift(expires_in: object, drift: Drift) -> None:
+    """Whatever Drift says about its life, a new token is not refreshed again at once."""
+    change = Fault(TOKEN_URL, "body", times=None, change=lambda answer: answer | {"expires_in": expires_in})
+    with Sandbox(drift, faults=[change]) as sandbox:
+        read = run("read", oauth(sandbox.url), catalog(*EVERY_STREAM))
+        assert sandbox.journal.count(TOKEN_URL) == 1
+    assert_complete(read, drift)
+
+
+def test_the_config_file_of_an_old_version_is_rewritten(drift: Drift, tmp_path: Path) -> None:
+    """A flat config of 0.2.x is read, and handed back in its new shape."""
+    with Sandbox(drift) as sandbox:
+        read = run("read", {"access_token": "sandbox-token", "api_url": sandbox.url}, catalog("users"))
+    assert_complete(read, drift, ("users",))
+    credentials = {"credentials": "access_token", "access_token": "sandbox-token"}
+    assert [json.loads(json.dumps(config["credentials"])) for config in read.configs] == [credentials]
