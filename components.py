@@ -366,8 +366,8 @@ def page_query(parameters: Mapping[str, Any], read_before: Mapping[str, Any]) ->
 class ConversationsPagination(QueryPagination):
     """Walks the conversation list, newest first, in whichever of Drift's two generations of paging it answers.
 
-    The newer one names the next page in `links.next` (its `page_token`), the older one in `pagination.next`; `links`
-    wins where both stand. A walk ends where no page is named, where an empty page names none that is new, and after a
+    The newer one names the next page in `links.next` (its `page_token`), the older one in `pagination.next`; the link
+    wins where both do. A walk ends where no page is named, where an empty page names none that is new, and after a
     page on which every record is older than the slice's `start_time` (state minus look-back).
 
     A conversation that is updated during a walk leaves its place for one that has been read. So a walk that found
@@ -442,9 +442,10 @@ class ConversationsPagination(QueryPagination):
 
     def _following(self, response: requests.Response, rows: list[dict[str, Any]], query: str) -> dict[str, Any] | None:
         body = body_of(response)
-        links, pagination = body.get("links"), body.get("pagination")
-        by_links = links is not None and self._by_links is not False
-        following = self._named(links if by_links else pagination or {})
+        following = self._named(body.get("links")) if self._by_links is not False else None
+        by_links = following is not None
+        if following is None:
+            following = self._named(body.get("pagination"))
         if following is None or (not by_links and body["pagination"].get("more") is False):
             return None
         if self._by_links not in (None, by_links):
@@ -472,7 +473,7 @@ class ConversationsPagination(QueryPagination):
         return {"next": position if self._overlap else following}
 
     def _named(self, envelope: Any) -> str | None:
-        following = envelope.get("next", "") if isinstance(envelope, dict) else False
+        following = (envelope or {}).get("next") if isinstance(envelope, dict | None) else True
         if isinstance(following, bool) or not isinstance(following, str | int | None):
             raise failure("Drift named the next page of the conversation list in a way that cannot be read.")
         return None if following in (None, "") else str(following)

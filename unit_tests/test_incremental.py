@@ -157,6 +157,22 @@ def test_one_old_row_never_ends_a_later_walk(drift: Drift, connector: Connector)
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 3, 4}), outcome.summary
 
 
+def test_walks_that_never_catch_up_are_an_error(drift: Drift, connector: Connector) -> None:
+    """A list that changes on both its pages during every walk ends in an error after ten of them."""
+    changes = iter(range(1, 1000))
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        named = "page_token=1" in request.url
+        following = None if named else f"{PATH}?page_token=1"
+        return {"data": [row(2 if named else 1, NOW + next(changes))], "links": {"next": following}}
+
+    drift.answers(PATH, answer)
+    outcome = connector.read(STREAM, state={})
+    assert outcome.status(STREAM) == "INCOMPLETE", outcome.summary
+    assert "changes faster than it can be read" in outcome.error(STREAM).message
+    assert len(drift.queries(PATH)) == 20
+
+
 @pytest.mark.parametrize("odd", [None, "soon"])
 def test_row_without_a_time_comes_and_moves_nothing(drift: Drift, connector: Connector, odd: Any) -> None:
     """A conversation whose update cannot be read is not older than anything, and no state."""

@@ -238,13 +238,16 @@ def test_page_named_in_a_way_that_cannot_be_read(drift: Drift, connector: Connec
 @pytest.mark.parametrize("links", [[], "next", 1, True, [link("b")]], ids=str)
 @pytest.mark.parametrize("name", ["links", "pagination"])
 def test_envelope_of_another_kind(drift: Drift, connector: Connector, name: str, links: Any) -> None:
-    """`links` and `pagination` that are no objects are an error and not the end, unless they hold nothing."""
+    """`links` and `pagination` that are no objects are an error and not the end."""
     script(drift, {"": {"data": rows(1), name: links}})
-    outcome = connector.read("conversations")
-    if name == "pagination" and not links:
-        assert_read(outcome, [1])
-    else:
-        assert_refused(outcome, "cannot be read")
+    assert_refused(connector.read("conversations"), "cannot be read")
+
+
+def test_page_named_by_pagination_beside_links_that_name_none(drift: Drift, connector: Connector) -> None:
+    """Links without a next page are not the end where `pagination` names one."""
+    first = {"data": rows(1, 2), "links": {"self": link("a")}, "pagination": {"more": True, "next": "b"}}
+    script(drift, {"": first, "b": {"data": rows(3), "links": {"self": link("b")}}})
+    assert_read(connector.read("conversations"), [1, 2, 3])
 
 
 @pytest.mark.parametrize("name", ["links", "pagination"])
