@@ -77,11 +77,11 @@ manifest: .venv/ready
 
 unit: .venv/ready
 	$(call headline,Unit tests and coverage of components.py)
-	@$(PY) -m pytest unit_tests --cov --cov-report=term-missing --cov-fail-under=95
+	@$(PY) -m pytest -n 2 unit_tests --cov --cov-report=term-missing --cov-fail-under=95
 
 integration: .venv/ready
 	$(call headline,Integration tests)
-	@$(PY) -m pytest integration_tests
+	@$(PY) -m pytest -n 2 integration_tests
 
 standard: .venv/ready
 	$(call headline,Standard tests: airbyte-cdk connector test against the sandbox)
@@ -96,7 +96,7 @@ unit-3.13: .venv/ready
 		set -e; \
 		.venv-3.13/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python "$$python" .venv-3.13; \
 		$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-3.13/bin/python requirements.lock; \
-		.venv-3.13/bin/python -m pytest unit_tests/test_*.py -p no:cacheprovider; \
+		.venv-3.13/bin/python -m pytest -n 2 unit_tests/test_*.py -p no:cacheprovider; \
 	fi
 
 # The stamp is written last, so that an interrupted install is done again.
