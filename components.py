@@ -94,7 +94,7 @@ def rows_of(response: requests.Response, records_at: list[str], single_record: b
 def trouble_of(answer: Answer, records_at: list[str], single_record: bool = False) -> str | None:
     """One sentence, fit for the user, on what is wrong with an answer; None where it is what was asked for."""
     if not isinstance(answer, requests.Response):
-        return f"Drift could not be reached ({type(answer).__name__}). {WIND_DOWN}"
+        return f"Drift could not be reached ({type(answer).__name__})."
     if not 200 <= answer.status_code < 300:
         return f"Drift answered {asked(answer)} with HTTP {answer.status_code}."
     try:
@@ -106,7 +106,12 @@ def trouble_of(answer: Answer, records_at: list[str], single_record: bool = Fals
 
 def asked(response: requests.Response) -> str:
     """`GET /accounts`: the request without its query, which may hold an e-mail address or a cursor."""
-    return f"{response.request.method} {urlsplit(str(response.request.url)).path}"
+    return f"{response.request.method} {urlsplit(url_of(response)).path}"
+
+
+def url_of(response: requests.Response) -> str:
+    """The URL that we asked for, with our fragment; a redirect on the same host may have changed it since."""
+    return str((response.history or [response])[0].request.url)
 
 
 def http_date(value: str | None) -> float | None:
@@ -141,25 +146,36 @@ def query_of(link: Any) -> str:
         return ""
 
 
+def version_of(row: Mapping[str, Any], row_key: str, cursor_field: str) -> str:
+    """What tells a record from another, and from itself before it was updated."""
+    return f"{row.get(row_key)}@{row.get(cursor_field)}"
+
+
 def unread(
     response: requests.Response, rows: list[dict[str, Any]], row_key: str, cursor_field: str = "updatedAt"
 ) -> list[dict[str, Any]]:
-    """The records of a page that its walk has not read before.
+    """The records of a page that its pagination has not read before.
 
     A pagination says what it has read in the fragment of the request's URL, which is never sent: `after=KEY`, the
-    record of that `row_key` and those before it; `since=MS`, those whose `cursor_field` is older.
+    record with which the page before ended; `since=MS`, the records older than that; `known=VERSION,...`, those.
 
     Raises `AirbyteTracedException` where the record of `after` is not there: those behind it may have moved before it.
     """
-    read_before = dict(parse_qsl(urlsplit(str(response.request.url)).fragment))
+    read_before = dict(parse_qsl(urlsplit(url_of(response)).fragment))
     if "after" in read_before:
         keys = [str(row.get(row_key)) for row in rows]
         if read_before["after"] not in keys:
             message = "Records vanished from Drift's list while it was read, so others may have been missed."
             raise failure(f"{message} Run the sync again.", FailureType.transient_error)
-        rows = rows[keys.index(read_before["after"]) + 1 :]
+        # Only where it stands first is it sure that nothing new came in before it.
+        rows = rows[1:] if keys[0] == read_before["after"] else rows
     if "since" in read_before:
-        rows = [row for row in rows if not is_before(row.get(cursor_field), int(read_before["since"]))]
+        since, known = int(read_before["since"]), set(read_before.get("known", "").split(","))
+        rows = [
+            row
+            for row in rows
+            if not is_before(row.get(cursor_field), since) and version_of(row, row_key, cursor_field) not in known
+        ]
     return rows
 
 
@@ -172,12 +188,14 @@ class DriftRecordExtractor(RecordExtractor):
 
     Records that a pagination has read before are left out; see `unread` for that, `row_key` and `cursor_field`.
 
-    Raises `AirbyteTracedException` where the answer has another shape, and what `unread` raises.
+    Raises `AirbyteTracedException` where the answer has another shape, where it names a next page although there should
+    be none (`whole_answer`), and what `unread` raises.
     """
 
     parameters: InitVar[Mapping[str, Any]]
     records_at: list[str] = field(default_factory=list)
     single_record: bool = False
+    whole_answer: bool = False
     not_after_answer: str | None = None
     row_key: str = "id"
     cursor_field: str = "updatedAt"
@@ -189,10 +207,14 @@ class DriftRecordExtractor(RecordExtractor):
         trouble = trouble_of(response, self.records_at, self.single_record)
         if trouble:
             raise failure(trouble)
+        body = body_of(response)
+        if self.whole_answer and any((body.get(name) or {}).get("next") for name in ("links", "pagination")):
+            raise failure(f"Drift answered only a part of {asked(response)}, which is read as a whole.")
         rows = rows_of(response, self.records_at, self.single_record)
+        rows = unread(response, rows, self.row_key, self.cursor_field)
         if self.not_after_answer:
             rows = self._lowered(rows, self.not_after_answer, clock_of(response))
-        return unread(response, rows, self.row_key, self.cursor_field)
+        return rows
 
     def _lowered(self, rows: list[dict[str, Any]], name: str, clock: int) -> list[dict[str, Any]]:
         # Copies, since the pagination recognises a record by the time that Drift sent.
@@ -286,8 +308,10 @@ class DriftBackoffStrategy(BackoffStrategy):
             failures += 1
         self._request.failures = failures
         if failures >= self.max_attempts:
-            kind = FailureType.system_error if response is not None else FailureType.transient_error
-            raise failure(f"{trouble} It was asked {self.max_attempts} times.", kind)
+            message = f"{trouble} It was asked {self.max_attempts} times."
+            if response is None:
+                raise failure(f"{message} {WIND_DOWN}", FailureType.transient_error)
+            raise failure(message)
         wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
         if response is not None:
             wait = max(wait, self._retry_after(response))
@@ -370,8 +394,8 @@ class ConversationsPagination(QueryPagination):
     wins where both do. A walk ends where no page is named, where an empty page names none that is new, and after a
     page on which every record is older than the slice's `start_time` (state minus look-back).
 
-    A conversation that is updated during a walk leaves its place for one that has been read. So a walk that found
-    something beyond its first page is followed by another, for what is new since it began.
+    A conversation that is updated during a walk leaves its place for one that has been read. So a walk of several pages
+    is followed by another, for what is new since it began (less `look_back`, in milliseconds), until one finds nothing.
 
     The walk is remembered on the instance: the list is one partition, read by one thread.
 
@@ -381,6 +405,7 @@ class ConversationsPagination(QueryPagination):
     """
 
     cursor_field: str = "updatedAt"
+    look_back: int = 600_000
     max_walks: int = 10
 
     @property
@@ -398,24 +423,27 @@ class ConversationsPagination(QueryPagination):
                 )
                 raise failure(message, FailureType.config_error)
             self._walks = 0
-            self._versions: set[tuple[str, str]] = set()
+            self._versions: set[str] = set()
             self._begin(start, {})
-        if self._pages == 0:
-            self._begun_at = clock - 999  # `Date` has whole seconds
         rows = rows_of(response, self.records_at)
+        times = [row[self.cursor_field] for row in rows if is_time(row.get(self.cursor_field))]
+        if self._pages == 0:
+            newest = max([time_sent for time_sent in times if time_sent <= clock], default=clock)
+            self._begun_at = int(newest) - self.look_back
         is_news = [self._is_news(row) for row in rows]
-        if self._pages > 0 and any(is_news):
-            self._has_news_behind = True
+        if any(is_news):
+            self._has_news = True
         self._pages += 1
-        parameters = None if rows and not any(is_news) else self._following(response, rows, query)
+        is_over = not any(is_news) and any(time_sent < self._start for time_sent in times)
+        parameters = None if is_over else self._following(response, rows, query)
         if parameters is not None:
             return page_query({"limit": self.page_size} | parameters, self._read_before | self._overlap)
-        if not self._has_news_behind:
+        if self._pages == 1 or not self._has_news:
             return None
         if self._walks == self.max_walks:
             message = "Drift's conversation list changes faster than it can be read. Run the sync again."
             raise failure(message, FailureType.transient_error)
-        self._begin(self._begun_at, {"since": self._begun_at})
+        self._begin(self._begun_at, {"since": self._begun_at, "known": ",".join(sorted(self._versions))})
         return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
 
     def _begin(self, start: int, read_before: dict[str, Any]) -> None:
@@ -424,21 +452,18 @@ class ConversationsPagination(QueryPagination):
         self._read_before = read_before
         self._overlap: dict[str, Any] = {}
         self._pages = self._empty_pages = 0
-        self._has_news_behind = False
+        self._has_news = False
         self._seen: set[str] = set()
+        self._last_keys: set[str] = set()
         self._by_links: bool | None = None
 
     def _is_news(self, row: Mapping[str, Any]) -> bool:
         """Whether a record is neither older than this walk reaches nor the same as an earlier walk found it."""
-        time_sent = row.get(self.cursor_field)
-        if is_before(time_sent, self._start):
-            return False
-        version = (str(row.get(self.row_key)), str(time_sent))
-        if self._read_before and version in self._versions:
-            return False
-        if not is_before(time_sent, self._begun_at):
+        version = version_of(row, self.row_key, self.cursor_field)
+        is_known = bool(self._read_before) and version in self._versions
+        if not is_before(row.get(self.cursor_field), self._begun_at):
             self._versions.add(version)
-        return True
+        return not is_known and not is_before(row.get(self.cursor_field), self._start)
 
     def _following(self, response: requests.Response, rows: list[dict[str, Any]], query: str) -> dict[str, Any] | None:
         body = body_of(response)
@@ -446,7 +471,10 @@ class ConversationsPagination(QueryPagination):
         by_links = following is not None
         if following is None:
             following = self._named(body.get("pagination"))
-        if following is None or (not by_links and body["pagination"].get("more") is False):
+        says_more = (body.get("pagination") or {}).get("more")
+        if following is None and says_more is True:
+            raise failure("Drift says that it has more conversations, but names no next page.")
+        if following is None or (not by_links and says_more is False):
             return None
         if self._by_links not in (None, by_links):
             raise failure("Drift changed the way it names the pages of the conversation list in the middle of it.")
@@ -455,7 +483,10 @@ class ConversationsPagination(QueryPagination):
             following = parse_qs(query_of(following)).get("page_token", [""])[0]
             if not following:
                 raise failure("Drift named a next page of the conversation list without a page_token.")
-        is_empty = not unread(response, rows, self.row_key, self.cursor_field)
+        # A page that only repeats the one before it, or the record that it overlaps it by, holds nothing either.
+        keys = {str(row.get(self.row_key)) for row in rows}
+        is_empty = keys <= self._last_keys
+        self._last_keys = keys
         if following in self._seen and is_empty:
             return None
         if following in self._seen:
@@ -466,10 +497,10 @@ class ConversationsPagination(QueryPagination):
             raise failure("Drift answered three empty pages of the conversation list in a row, and named yet another.")
         if by_links:
             return {"page_token": following}
-        if not following.isdecimal():
+        last = dict(parse_qsl(query.partition("#")[0])).get("next", "0")
+        if not re.fullmatch(r"\d{1,15}", following) or not re.fullmatch(r"\d{1,15}", last):
             return {"next": following}
-        offset = int(dict(parse_qsl(query.partition("#")[0])).get("next", 0))
-        position, self._overlap = self.overlap(rows, offset, int(following))
+        position, self._overlap = self.overlap(rows, int(last), int(following))
         return {"next": position if self._overlap else following}
 
     def _named(self, envelope: Any) -> str | None:
@@ -484,7 +515,7 @@ class AccountsPagination(QueryPagination):
     """Walks the accounts by the `index` and `size` of `data.next`, which may be relative or absolute. Keeps no state.
 
     Raises `AirbyteTracedException` for a `next` that does not move forward, that skips accounts or that cannot be read,
-    and for an empty page that names a next one although `data.total` says that there is none.
+    for an empty page that names a next one although `data.total` says that there is none, and for the other way round.
     """
 
     @property
@@ -493,15 +524,17 @@ class AccountsPagination(QueryPagination):
 
     def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
         data = body_of(response)["data"]
-        if not data.get("next"):
-            return None
+        total = data["total"] if is_time(data.get("total")) else 0
         last_index, last_size = self._position(query.partition("#")[0])
+        if not data.get("next"):
+            if last_index + last_size < total:
+                raise failure(f"Drift ended the list of its {total} accounts before their end.")
+            return None
         index, size = self._position(query_of(data["next"]))
-        if not last_index < index <= last_index + last_size:
-            raise failure("Drift named a next page of the accounts that does not follow the page before it.")
         rows = rows_of(response, self.records_at)
-        is_empty = not unread(response, rows, self.row_key)
-        if is_empty and not (is_time(data.get("total")) and last_index < data["total"]):
+        if not max(last_index + 1, last_index + len(rows)) <= index <= last_index + last_size:
+            raise failure("Drift named a next page of the accounts that does not follow the page before it.")
+        if not unread(response, rows, self.row_key) and last_index >= total:
             raise failure("Drift answered an empty page of accounts and named yet another.")
         position, read_before = self.overlap(rows, last_index, index)
         return page_query({"index": position, "size": size}, read_before)
@@ -536,9 +569,12 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
                 self.authenticator.refresh_and_set_access_token()
                 header = self.authenticator.get_auth_header()
         if header["Authorization"] in NO_TOKEN:
-            raise failure("Drift gave no access token. Re-authenticate this source.", FailureType.config_error)
+            message = "There is no access token. Re-authenticate this source, or enter a token."
+            raise failure(message, FailureType.config_error)
         if not re.fullmatch(r"Bearer [\x21-\x7e]+", header["Authorization"]):
-            message = "The access token holds a character that no token has, such as a blank. Copy it again."
+            message = (
+                "The access token holds a character that no token has, such as a blank or an ellipsis. Copy it again."
+            )
             raise failure(message, FailureType.config_error)
         self._given.header = header
         return header
@@ -553,9 +589,10 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
     def _refresh_in_words(self) -> Iterator[None]:
         try:
             yield
-        except requests.RequestException as error:
-            status = getattr(error.response, "status_code", 0)
-            if 400 <= status < 500 and status != 429:
+        except (requests.RequestException, AirbyteTracedException) as error:
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            refused = 400 <= status < 500 and status != 429
+            if refused or getattr(error, "failure_type", None) == FailureType.config_error:
                 message = "Drift refused to refresh the OAuth token. Re-authenticate this source."
                 raise failure(message, FailureType.config_error) from None
             message = f"The OAuth token could not be refreshed ({type(error).__name__}). {WIND_DOWN}"

@@ -63,5 +63,9 @@ def _run_here(command: list[str], environment: dict[str, str], stdout: str, stde
     (script,) = entry_points(group="console_scripts", name=command[0])
     try:
         script.load()()
+    except Exception:
+        # As at the end of any process: the CDK's hook turns what nobody caught into a message.
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
     finally:
         sys.stdout.flush()

@@ -106,7 +106,7 @@ def test_a_fault_that_lasts_fails_after_eight_attempts(kind: str, drift: Drift) 
         assert read.statuses[stream] == "INCOMPLETE"
         assert read.records(stream) == []
         assert cause in read.error(stream), (stream, read.error(stream))
-        assert read.error(stream).endswith("It was asked 8 times."), (stream, read.error(stream))
+        assert " It was asked 8 times." in read.error(stream), (stream, read.error(stream))
 
 
 @pytest.mark.parametrize("kind", LASTING)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 ROOT = Path(__file__).parents[1]
-PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 DOCS = ROOT / "docs" / "drift.md"
 MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
 SECTIONS = [
@@ -40,18 +41,22 @@ def section(path: Path, title: str) -> str:
 
 
 def table(text: str, first: str) -> list[list[str]]:
-    """The rows, cell by cell and without the heading, of the table whose heading begins with the column `first`."""
-    lines = iter(text.splitlines())
-    for line in lines:
-        if line.startswith(f"| {first} |"):
-            next(lines)
-            break
-    rows = []
-    for line in lines:
+    """The rows, cell by cell and without headings, of all tables whose heading begins with the column `first`."""
+    rows, wanted = [], False
+    for line in text.splitlines():
         if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+            wanted = False
+        elif line.startswith(f"| {first} |"):
+            wanted = True
+        elif wanted and not line.startswith("|---"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
+
+
+def explained() -> list[tuple[str, str, str]]:
+    """Message, cause and fix of each message of the troubleshooting tables; a row may explain several."""
+    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
+    return [(message, cause, fix) for messages, cause, fix in rows for message in messages.split("<br/>")]
 
 
 def stream_row(name: str) -> list[str]:
@@ -231,8 +236,8 @@ def test_prerequisites_know_the_range_of_the_rate() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_message_is_explained(message: str) -> None:
-    """Each message that manifest and components can show is in the troubleshooting table, as it stands."""
-    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
+    """Each message that manifest and components can show is in a troubleshooting table, as it stands."""
+    rows = explained()
     if message.startswith(HOLE) or (message[0].isupper() and message.endswith(".")):
         assert message in [row[0] for row in rows], message
     else:  # what is wrong with an answer, told within another message
@@ -241,10 +246,11 @@ def test_every_message_is_explained(message: str) -> None:
 
 
 def test_no_message_is_explained_that_is_never_shown() -> None:
-    """The troubleshooting table holds no message that nothing says any more, and a cause and a fix for each."""
-    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
-    assert [row[0] for row in rows if row[0] not in MESSAGES] == []
-    assert [row for row in rows if len(row) != 3 or not all(row)] == []
+    """The troubleshooting tables hold no message that is never shown, none twice, and a cause and a fix for each."""
+    rows = explained()
+    assert [message for message, _, _ in rows if message not in MESSAGES] == []
+    assert len({message for message, _, _ in rows}) == len(rows)
+    assert [row for row in rows if not all(row)] == []
 
 
 def test_messages_are_found() -> None:
@@ -317,16 +323,20 @@ def test_links_resolve(path: Path) -> None:
     assert broken == []
 
 
-def test_every_behaviour_says_why_and_is_listed() -> None:
-    """Each numbered behaviour of AGENTS.md says why it matters, and has one line in CONTRIBUTING.md."""
+def test_the_package_promises_streams_that_exist() -> None:
+    """What the description of the package says is copied are streams of the manifest."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = re.search(r"a complete copy of ([\w, ]+)\.$", project["description"])
+    assert promised, project["description"]
+    assert set(re.split(r", | and ", promised[1])) <= set(STREAMS), promised[1]
+
+
+def test_every_behaviour_says_why() -> None:
+    """The behaviours of AGENTS.md are numbered in order, and each says why it matters."""
     text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
     behaviours = re.findall(r"^## (\d+\. [^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert [title.split(".")[0] for title, _ in behaviours] == [str(number) for number in range(1, len(behaviours) + 1)]
     assert [title for title, body in behaviours if body.count("**Why this matters:**") != 1] == []
-    listed = section(ROOT / "CONTRIBUTING.md", "Behaviours")
-    assert re.findall(r"^(\d+)\. .*AGENTS\.md#([\w-]+)", listed, re.MULTILINE) == [
-        (title.split(".")[0], slug(title)) for title, _ in behaviours
-    ]
 
 
 def test_scopes_of_the_set_up_steps() -> None:

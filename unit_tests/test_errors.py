@@ -236,8 +236,8 @@ def test_broken_connection_that_lasts_fails(drift: Drift, connector: Connector, 
     drift.answers(STREAMS[stream].path, BROKEN[broken])
     error = assert_failed(connector.read(stream), stream)
     assert error.message == (
-        f"Drift could not be reached ({BROKEN[broken].__name__}). Drift is being wound down: if this lasts, ask"
-        " Salesloft whether your organisation is still served. It was asked 8 times."
+        f"Drift could not be reached ({BROKEN[broken].__name__}). It was asked 8 times. Drift is being wound down: if"
+        " this lasts, ask Salesloft whether your organisation is still served."
     )
     assert error.failure_type.value == "transient_error"
     assert len(drift.requests) == 8
@@ -453,7 +453,7 @@ def test_trouble_behind_a_redirect_is_asked_eight_times(drift: Drift, connector:
     drift.answers("/users/list", Answer(b"", 302, {"Location": "/users/list/"}))
     drift.answers("/users/list/", Answer(SECRET, 503))
     error = assert_failed(connector.read("users"), "users")
-    assert error.message == "Drift answered GET /users/list/ with HTTP 503. It was asked 8 times."
+    assert error.message == "Drift answered GET /users/list with HTTP 503. It was asked 8 times."
     assert len(drift.asked("/users/list")) == 8
 
 

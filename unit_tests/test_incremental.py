@@ -157,6 +157,58 @@ def test_one_old_row_never_ends_a_later_walk(drift: Drift, connector: Connector)
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 3, 4}), outcome.summary
 
 
+def moving(drift: Drift, before: list[list[Any]], after: list[list[Any]]) -> None:
+    """Answers the first page of one list, and every page from then on of another."""
+    asked = iter([before])
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        listed = next(asked, after)
+        token = int(dict(parse_qsl(urlsplit(request.url).query)).get("page_token") or 0)
+        following = f"{PATH}?page_token={token + 1}" if token + 1 < len(listed) else None
+        return {"data": listed[token] if token < len(listed) else [], "links": {"next": following}}
+
+    drift.answers(PATH, answer)
+
+
+@pytest.mark.parametrize("lag", [0, 3000, 9 * MINUTE], ids=["at once", "3 s late", "9 min late"])
+def test_last_page_that_moves_to_the_head_is_read(drift: Drift, connector: Connector, lag: int) -> None:
+    """What stood on the last page and is updated before that is asked for comes, however late Drift dates it."""
+    first, last, moved = row(1, NOW - HOUR), row(2, NOW - 2 * HOUR), row(2, NOW + 100 - lag)
+    moving(drift, [[first], [last]], [[moved, first], []])
+    outcome = connector.read(STREAM, state={})
+    assert (outcome.status(STREAM), sorted(outcome.keys(STREAM))) == ("COMPLETE", [1, 2]), outcome.summary
+
+
+def test_page_of_rows_dated_ahead_hides_nothing(drift: Drift, connector: Connector) -> None:
+    """Rows dated ahead stand before all others, and a walk goes past them to what is new."""
+    ahead, first, last = row(9, NOW + DAY), row(1, NOW - HOUR), row(2, NOW - 2 * HOUR)
+    moving(drift, [[ahead], [first], [last]], [[ahead], [row(2, NOW + 100)], [first]])
+    outcome = connector.read(STREAM, state={})
+    assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 9}), outcome.summary
+
+
+@pytest.mark.parametrize("start_date", ["2099-12-31", "2099-12-31T00:00:00Z"])
+def test_far_start_is_an_error(drift: Drift, connector: Connector, start_date: str) -> None:
+    """A start that Drift's clock has not reached reads nothing, and is an error and not an empty stream."""
+    pages(drift, [row(1, NOW - HOUR)])
+    outcome = connector.read(STREAM, config=config(start_date=start_date))
+    assert "ahead of Drift's clock" in outcome.error(STREAM).message
+
+
+def test_far_state_is_an_error(drift: Drift, connector: Connector) -> None:
+    """So is a saved state that lies centuries ahead, as one in microseconds would."""
+    pages(drift, [row(1, NOW - HOUR)])
+    outcome = connector.read(STREAM, state={"updatedAt": "9999999999999"})
+    assert "ahead of Drift's clock" in outcome.error(STREAM).message
+
+
+@pytest.mark.parametrize("odd", [0, 1, 1_700_000_000, True])
+def test_row_of_an_odd_time_is_not_too_old(drift: Drift, connector: Connector, odd: Any) -> None:
+    """Without a start date nothing is too old to be read."""
+    pages(drift, [row(1, NOW - HOUR), row(2, odd)])
+    assert sorted(connector.read(STREAM).keys(STREAM)) == [1, 2]
+
+
 def test_walks_that_never_catch_up_are_an_error(drift: Drift, connector: Connector) -> None:
     """A list that changes on both its pages during every walk ends in an error after ten of them."""
     changes = iter(range(1, 1000))

@@ -166,13 +166,29 @@ def test_more_false_ends_the_older_generation(drift: Drift, connector: Connector
     assert_read(connector.read("conversations"), [1, 2])
 
 
-@pytest.mark.parametrize("following", [None, ""])
-def test_no_token_ends_the_older_generation(drift: Drift, connector: Connector, following: Any) -> None:
-    """In the older generation a `next` that is missing, null or empty ends the walk whatever `more` says."""
-    script(drift, {"": numbered("b", 1), "b": numbered(following, 2)})
+@pytest.mark.parametrize("pagination", [{"next": None}, {"next": ""}, {}], ids=str)
+def test_no_token_ends_the_older_generation(drift: Drift, connector: Connector, pagination: Any) -> None:
+    """In the older generation a `next` that is missing, null or empty ends the walk."""
+    script(drift, {"": numbered("b", 1), "b": {"data": rows(2), "pagination": pagination}})
     assert_read(connector.read("conversations"), [1, 2])
-    script(drift, {"": numbered("b", 1), "b": {"data": rows(2), "pagination": {"more": True}}})
-    assert_read(connector.read("conversations"), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "pagination", [{"more": True}, {"more": True, "next": None}, {"more": True, "next": ""}], ids=str
+)
+def test_more_without_a_token_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
+    """A page that says that there is more, and does not say where, is not the end."""
+    script(drift, {"": {"data": rows(1), "pagination": pagination}})
+    assert_refused(connector.read("conversations"), "names no next page")
+
+
+def test_pages_that_repeat_the_one_before_are_empty(drift: Drift, connector: Connector) -> None:
+    """New tokens for ever, with the same rows, are an endless list of nothing."""
+    script(
+        drift,
+        {"": linked(link("b"), 1), **{one: linked(link(two), 1) for one, two in zip("bcdefg", "cdefgh", strict=True)}},
+    )
+    assert_refused(connector.read("conversations"), "three empty pages")
 
 
 @pytest.mark.parametrize("links", [{}, {"next": None}, {"next": ""}, {"self": link("a")}], ids=str)
@@ -590,8 +606,23 @@ def test_empty_page_of_accounts_below_the_total_is_passed_over(drift: Drift, con
 # Users
 
 
+def test_accounts_that_end_before_their_total_are_an_error(drift: Drift, connector: Connector) -> None:
+    """A page without `next` is not the end where Drift counts more accounts than were asked for."""
+    drift.answers("/accounts", {"data": {"accounts": [{"accountId": "1"}], "total": 130}})
+    assert_refused(connector.read("accounts"), "its 130 accounts before their end", "accounts")
+
+
 def test_users_are_one_answer(drift: Drift, connector: Connector) -> None:
-    """The users come in one request without parameters, and what looks like a next page is not one."""
-    drift.answers("/users/list", {"data": [{"id": 1}], "links": {"next": link("b")}, "pagination": {"next": "c"}})
+    """The users come in one request without parameters."""
+    drift.answers("/users/list", {"data": [{"id": 1}], "links": {"next": None}, "pagination": {"more": False}})
     assert_read(connector.read("users"), [1], "users")
     assert [request.url for request in drift.requests] == [f"{API}/users/list"]
+
+
+@pytest.mark.parametrize(
+    "named", [{"links": {"next": link("b")}}, {"pagination": {"more": True, "next": "c"}}], ids=str
+)
+def test_part_of_the_users_is_an_error(drift: Drift, connector: Connector, named: Any) -> None:
+    """An answer that names a next page of a list without pages is not all of it."""
+    drift.answers("/users/list", {"data": [{"id": 1}], **named})
+    assert_refused(connector.read("users"), "only a part of GET /users/list", "users")
