@@ -32,7 +32,9 @@ PYTHON_3_13 ?= python3.13 python3 \
 headline = @printf '\n== %s\n' '$(1)'
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2} \
+		/^test:/ {steps = $$0; gsub(/^test: *| *##.*/, "", steps)} \
+		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
 	@$(PY) -m demo $(if $(CONFIG),--config '$(CONFIG)')

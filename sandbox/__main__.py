@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
+        if not 0 <= given.port <= 65535:
+            raise ValueError("--port must be 0 to 65535")
         drift = Drift(**_chosen(given, signature(Drift).parameters))
         behaviour = Options(**_chosen(given, signature(Options).parameters))
         faults = [Fault.parse(line) for line in given.fault]
@@ -47,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Drift is at {sandbox.url}, token: {next(iter(behaviour.tokens), 'none, only OAuth')}", flush=True)
             stop.wait()
     except OSError as error:
-        print(f"sandbox: {error.strerror}; choose another one with --port", file=sys.stderr)
+        another = "--port 8101, through make ARGS='--port 8101'"
+        print(f"sandbox: {error.strerror}; choose another: {another}", file=sys.stderr)
         return 2
     return 0
 
@@ -65,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve Drift's API on 127.0.0.1 until interrupted. While it runs:\n"
         "  GET  /_sandbox/journal  what was asked (?limit=100)\n"
         "  GET  /_sandbox/counts   how many rows each stream has\n"
-        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}',
+        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}\n'
+        "The connector does not read all of the data yet: see the streams in README.md.",
         epilog=_kinds(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

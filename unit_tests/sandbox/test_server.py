@@ -376,7 +376,9 @@ def test_serve_says_that_a_port_is_in_use(start: Start, capsys: pytest.CaptureFi
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
             signal.signal(number, handler)
-    assert capsys.readouterr().err == f"sandbox: port {port} of 127.0.0.1 is in use; choose another one with --port\n"
+    assert capsys.readouterr().err == (
+        f"sandbox: port {port} of 127.0.0.1 is in use; choose another: --port 8101, through make ARGS='--port 8101'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,6 +388,8 @@ def test_serve_says_that_a_port_is_in_use(start: Start, capsys: pytest.CaptureFi
         (["--fault", "nonsense /x"], "no fault 'nonsense'"),
         (["--faults", "/nowhere.json"], "/nowhere.json"),
         (["--latency", "-1"], "latency must not be negative"),
+        (["--port", "99999"], "--port must be 0 to 65535"),
+        (["--port", "-1"], "--port must be 0 to 65535"),
     ],
 )
 def test_serve_says_what_is_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
