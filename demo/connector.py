@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import IO, Any
 import orjson
 
 from demo.errors import DemoError
+from demo.log import Log
 from demo.settings import Settings
 
 Message = dict[str, Any]
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONNECTOR = (sys.executable, "-m", "source_drift")
 
 _SECONDS_TO_STOP = 5.0
+# The CDK puts the stream that it tried before the reason.
+_TRIED = re.compile(r"^Stream \S+ is not available: ")
 # The connector's back-off tells of a retry in these words (components.py).
 _RETRY = re.compile(r"Waiting .+ before attempt \d+")
 
@@ -71,7 +75,7 @@ class Connector:
     Args:
         settings: where the connector finds its config, and where a config that it hands back goes.
         folder: for the catalog and the state of a read; private, since a state may be.
-        log: file that keeps what the connector writes to standard error.
+        log: collects what the connector complains of.
         notify: takes one line that the user should see.
         command: the connector's command without verb and flags.
     """
@@ -81,7 +85,7 @@ class Connector:
         settings: Settings,
         *,
         folder: Path,
-        log: Path,
+        log: Log,
         notify: Callable[[str], None],
         command: Sequence[str] = CONNECTOR,
     ) -> None:
@@ -105,7 +109,7 @@ class Connector:
         if status is None:
             raise DemoError(f"The connector's check ended without a result. {self._last_words()}")
         if status.get("status") != "SUCCEEDED":
-            raise DemoError(f"The check failed: {status.get('message') or 'the connector gave no reason'}")
+            raise DemoError(f"The check failed: {reason_of(status.get('message')) or 'the connector gave no reason'}")
 
     def discover(self) -> list[Stream]:
         """Return the streams that the connector offers.
@@ -136,8 +140,12 @@ class Connector:
         state.write_bytes(orjson.dumps(list(states)))
         return self._run("read", "--catalog", str(catalog), "--state", str(state))
 
+    def keep_log(self, path: Path) -> bool:
+        """Write what the connector complained of to `path`, without secrets; return False where that is nothing."""
+        return self._log.keep(path, self._settings.secrets)
+
     def _run(self, verb: str, *flags: str) -> Generator[Message, None, None]:
-        with self._log.open("ab") as log:
+        with self._log.open() as log:
             process = subprocess.Popen(
                 [*self._command, verb, "--config", str(self._settings.path), *flags],
                 cwd=ROOT,
@@ -154,9 +162,9 @@ class Connector:
                 for line in process.stdout:
                     message = parse(line)
                     if message is None:
-                        log.write(line)
                         continue
                     self._take_config(message)
+                    self._log.note(message)
                     trace = error_of(message) or trace
                     yield message
                 code = process.wait()
@@ -197,9 +205,8 @@ class Connector:
             self._notify(notice)
 
     def _last_words(self) -> str:
-        lines = self._log.read_bytes().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"Its last words, of {self._log}: {last}" if last else "It said nothing."
+        last = self._log.last(self._settings.secrets)
+        return f"Its last words: {last}" if last else "It said nothing."
 
 
 def parse(line: bytes) -> Message | None:
@@ -233,6 +240,17 @@ def error_of(message: Message) -> str | None:
         return None
     error = trace.get("error") or {}
     return str(error.get("message") or error.get("internal_message") or "The connector failed and gave no reason.")
+
+
+def reason_of(text: str | None) -> str:
+    """Return the reason of a failed check without the quotes and the stream that the CDK puts around it."""
+    text = (text or "").strip()
+    if text[:1] in ("'", '"'):
+        try:
+            text = str(ast.literal_eval(text))
+        except (SyntaxError, ValueError):
+            text = text.strip(text[0])
+    return _TRIED.sub("", text)
 
 
 def retry_of(message: Message) -> str | None:

@@ -49,6 +49,8 @@ class LocalDrift:
     def __init__(self, *, accounts: int = ACCOUNTS, conversations: int = CONVERSATIONS, users: int = USERS) -> None:
         drift = Drift(seed=_SEED, accounts=accounts, conversations=conversations, users=users)
         self._sandbox = Sandbox(drift, Options(latency=_LATENCY))
+        self.changes: dict[str, int] = {}
+        """How many records of an incremental stream the last change has touched."""
         self._size = f"{accounts:,} accounts, {conversations:,} conversations, {users:,} users"
 
     def __enter__(self) -> Self:
@@ -85,12 +87,14 @@ class LocalDrift:
         """Let something happen; return it in words."""
         drift = self._sandbox.drift
         known = sorted(drift.keys("conversations"))
-        for conversation_id in random.Random(_SEED).sample(known, min(_CHANGED, len(known))):
+        changed = random.Random(_SEED).sample(known, min(_CHANGED, len(known)))
+        for conversation_id in changed:
             drift.add_message(conversation_id)
         for _ in range(_ADDED):
             drift.add_conversation()
         for _ in range(_JOINED):
             drift.add_user()
+        self.changes = {"conversations": len(changed) + _ADDED}
         return f"{_CHANGED} conversations got a message, {_ADDED} began, {_JOINED} user joined"
 
     def forget_requests(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from demo.connector import Stream
 from demo.reading import Reading, State
 from demo.warehouse import Warehouse
+from demo.words import counted
 
 
 class Knowing(Protocol):
@@ -57,7 +58,8 @@ def outcomes(
             fault = progress.error or reading.error or "the connector ended before it had read all of it."
         elif drift and in_drift is not None:
             if progress.records != in_drift and (whole or not stream.incremental):
-                fault = f"{progress.records:,} records were read, but {in_drift:,} are in Drift."
+                were, are = "was" if progress.records == 1 else "were", "is" if in_drift == 1 else "are"
+                fault = f"{counted(progress.records, 'record')} {were} read, but {in_drift:,} {are} in Drift."
             elif stream.key:
                 fault = _difference(stream, warehouse.rows(stream), drift.rows(stream))
         results.append(
@@ -89,12 +91,16 @@ def _difference(
         elif any(row[field] != value for field, value in wanted.items() if field in row):
             stale.append(key)
     if missing:
-        return f"{len(missing):,} records of Drift are missing in DuckDB, such as {missing[0]}."
+        return f"{counted(len(missing), 'record')} of Drift {_are(missing)} missing in DuckDB, such as {missing[0]}."
     if stale:
-        return f"{len(stale):,} rows in DuckDB are not as they are in Drift, such as {stale[0]}."
+        return f"{counted(len(stale), 'row')} in DuckDB {_are(stale)} not as in Drift, such as {stale[0]}."
     if rows:
-        return f"{len(rows):,} rows in DuckDB are not in Drift, such as {next(iter(rows))}."
+        return f"{counted(len(rows), 'row')} in DuckDB {_are(rows)} not in Drift, such as {next(iter(rows))}."
     return None
+
+
+def _are(several: Sized) -> str:
+    return "is" if len(several) == 1 else "are"
 
 
 def _key(stream: Stream, row: Mapping[str, Any]) -> str:

@@ -40,7 +40,8 @@ class Progress:
     """The last state, in the form in which the next read takes it."""
 
     def seconds(self, now: float) -> float:
-        return 0.0 if self.started is None else max(0.0, (self.ended or now) - self.started)
+        end = now if self.ended is None else self.ended
+        return 0.0 if self.started is None else max(0.0, end - self.started)
 
     def rate(self, now: float) -> float | None:
         """Return the records per second, None while there is nothing to measure."""
@@ -78,7 +79,19 @@ class Reading:
 
     @property
     def seconds(self) -> float:
-        return (self.ended or self.clock()) - self.started
+        """How long streams were read, from the first one's start to the last one's end, as with a stream's own."""
+        starts = [stream.started for stream in self.streams.values() if stream.started is not None]
+        if not starts:
+            return 0.0
+        ends = [stream.ended for stream in self.streams.values() if stream.ended is not None]
+        end = max(ends) if self.ended is not None and ends else self.clock()
+        return max(0.0, end - min(starts))
+
+    @property
+    def overhead(self) -> float:
+        """The seconds beside, in which the connector's process starts and ends."""
+        end = self.clock() if self.ended is None else self.ended
+        return max(0.0, end - self.started - self.seconds)
 
     @property
     def incomplete(self) -> list[Progress]:

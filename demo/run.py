@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
 from demo import settings
 from demo.connector import CONNECTOR, ROOT, Connector, Message, Stream
 from demo.errors import DemoError
+from demo.log import Log
 from demo.outcome import Outcome, outcomes
 from demo.questions import questions
 from demo.reading import Reading, State
@@ -28,13 +31,21 @@ if TYPE_CHECKING:
     from demo.local_drift import LocalDrift
 
 OUTPUT = ROOT / "build" / "demo"
+REAL_OUTPUT = ROOT / "build" / "drift"
+"""Another folder, so that no run of the local Drift touches a copy of the real one."""
+LOOKBACK = "10 minutes"
+"""The manifest's lookback_window in words."""
+
 _TEMPORARY = ".run-"
 
 
-def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CONNECTOR, output: Path = OUTPUT) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, command: Sequence[str] = CONNECTOR, output: Path | None = None
+) -> int:
     """Run the demo and return its exit code: 0 if everything in Drift was read, 1 if not, 130 after Ctrl-C.
 
-    `command` runs the connector; `output` is the folder for the DuckDB file and the connector's log.
+    `command` runs the connector; `output` is the folder for the DuckDB file and the connector's log, by default
+    `OUTPUT`, or with --config `REAL_OUTPUT`.
     """
     parser = argparse.ArgumentParser(
         prog="python -m demo",
@@ -46,7 +57,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CON
     _end_cleanly_on_signals()
     try:
         with ExitStack() as stack:
-            return Demo(screen, stack, config, command, output).run()
+            return Demo(screen, stack, config, command, output or (REAL_OUTPUT if config else OUTPUT)).run()
     except DemoError as error:
         screen.failure(str(error))
         return 1
@@ -62,7 +73,8 @@ class Demo:
         self, screen: Screen, stack: ExitStack, config: Path | None, command: Sequence[str], output: Path
     ) -> None:
         self._screen = screen
-        self._loaded = False
+        self._complete: set[str] = set()
+        """Streams that were read to the end at least once."""
         self._drift: LocalDrift | None = None
         if config is None:
             from demo.local_drift import LocalDrift
@@ -72,20 +84,19 @@ class Demo:
             title = self._drift.title
         else:
             given = settings.load(config)
-            title = f"the real Drift, with {config}"
+            title = f"{_place(given)}, with {config}"
         self._warehouse = stack.enter_context(Warehouse(output / "drift.duckdb"))
         # A run that was killed left them; the lock on the file tells that none is under way.
         for left in output.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(left, ignore_errors=True)
         # Private, and beside the file rather than in /tmp, which can be too small or in memory.
         self._folder = Path(stack.enter_context(TemporaryDirectory(prefix=_TEMPORARY, dir=output)))
-        log = output / "connector.log"
-        log.unlink(missing_ok=True)
-        log.touch(mode=0o600)
+        self._log = output / "connector.log"
+        self._log.unlink(missing_ok=True)
         self._connector = Connector(
             settings.Settings(given, self._folder / "config.json", origin=config, rescue=output / "config.json"),
             folder=self._folder,
-            log=log,
+            log=Log(self._folder / "connector.log"),
             notify=screen.warning,
             command=command,
         )
@@ -97,6 +108,15 @@ class Demo:
         Raises:
             DemoError: it could not go on.
         """
+        try:
+            return self._run()
+        except DemoError:
+            log = self._kept_log()
+            if log:
+                self._screen.note(log)
+            raise
+
+    def _run(self) -> int:
         streams = self._connect()
         title = "Read 1: everything"
         reading, results = self._read(title, streams, [])
@@ -108,11 +128,25 @@ class Demo:
             title = "Read 2: what changed"
             reads.append((title, *self._read(title, streams, reading.states)))
         self._screen.results(reads)
-        if self._loaded:
-            path = self._warehouse.path
-            self._screen.file(_from_here(path), self._warehouse.tables(), path.stat().st_size)
-            self._answer()
+        if self._drift and len(reads) > 1:
+            self._explain(results=reads[-1][2], changes=self._drift.changes)
+        if self._complete:
+            path, tables = self._warehouse.path, self._warehouse.tables()
+            self._screen.file(
+                _from(ROOT, path), str(ROOT), _from(ROOT, Path(sys.executable)), tables, path.stat().st_size
+            )
+            for stream in streams:
+                if stream.name in tables and stream.name not in self._complete:
+                    self._screen.warning(f"{stream.name} was not read: its table is that of an earlier run.")
+            self._answer({stream.name for stream in streams} - self._complete)
         return self._verdict([outcome for _, _, results in reads for outcome in results])
+
+    def _explain(self, results: Sequence[Outcome], changes: Mapping[str, int]) -> None:
+        for outcome in results:
+            changed = changes.get(outcome.stream)
+            if changed is not None and outcome.records > changed:
+                counts = f"{outcome.records:,} {outcome.stream}, not {changed:,}"
+                self._screen.aside(f"{counts}: the last {LOOKBACK} before a state are always reread.")
 
     def _connect(self) -> list[Stream]:
         started = time.monotonic()
@@ -129,7 +163,11 @@ class Demo:
         return streams
 
     def _read(self, title: str, streams: list[Stream], states: list[Message]) -> tuple[Reading, list[Outcome]]:
-        """Read the streams and load those that are complete; the tables of the others stay as they were."""
+        """Read the streams and load those that are complete.
+
+        In a read without `states` each of them replaces its table. The tables of all others stay as they were, also
+        those of earlier runs, except that the first read of the local Drift begins with an empty file.
+        """
         if self._drift:
             self._drift.forget_requests()
         modes = {stream.name: "incremental" if stream.incremental else "full" for stream in streams}
@@ -149,29 +187,39 @@ class Demo:
             if complete:
                 started = time.monotonic()
                 with self._screen.waiting("loading into DuckDB"):
-                    self._warehouse.load(spool, complete, anew=not states)
+                    self._warehouse.load(spool, complete, anew=not states, alone=self._drift is not None)
                 loaded_in = time.monotonic() - started
-                self._loaded = True
+                self._complete.update(stream.name for stream in complete)
         self._screen.summary(reading, loaded_in)
         return reading, outcomes(reading, streams, self._warehouse, self._drift, whole=not states)
 
-    def _answer(self) -> None:
+    def _answer(self, unread: set[str]) -> None:
+        """Answer the questions; without an answer remain those about streams that were not read, and broken ones."""
         for question in questions():
             try:
-                answer = self._warehouse.ask(question.sql)
+                lacking = sorted(self._warehouse.asked(question.sql) & unread)
+                answer = None if lacking else self._warehouse.ask(question.sql)
             except DemoError as error:
                 self._screen.note("")
                 self._screen.warning(f"{question.path.name}: {error}")
-            else:
+                continue
+            if answer:
                 self._screen.answer(question, answer)
+            else:
+                self._screen.note("")
+                were = "was" if len(lacking) == 1 else "were"
+                self._screen.warning(f"{question.path.name} skipped: {' and '.join(lacking)} {were} not read.")
 
     def _verdict(self, results: list[Outcome]) -> int:
         self._screen.note("")
-        faults = [f"{outcome.stream}: {outcome.fault}" for outcome in results if outcome.fault]
-        for fault in faults:
-            self._screen.failure(fault)
-        if faults:
-            self._screen.failure("Not everything was read.")
+        streams: dict[str, list[str]] = {}
+        for outcome in results:
+            if outcome.fault:
+                streams.setdefault(outcome.fault, []).append(outcome.stream)
+        if streams:
+            self._screen.failure(" ".join(filter(None, ("Not everything was read.", self._kept_log()))))
+            for fault, names in streams.items():
+                self._screen.failure(_about(dict.fromkeys(names), fault))
             return 1
         if self._drift:
             self._screen.success("All that is in Drift is in DuckDB, every row of it the same, after both reads.")
@@ -179,10 +227,35 @@ class Demo:
             self._screen.success("The connector read all of its streams to the end, twice.")
         return 0
 
+    def _kept_log(self) -> str | None:
+        """Keep what the connector complained of and return the sentence that says where; None where it did not."""
+        kept = False
+        # The log is not worth hiding the fault itself, as on a full disk.
+        with suppress(OSError):
+            kept = self._connector.keep_log(self._log)
+        if not kept:
+            return None
+        return f"What the connector complained of is in {_from(Path.cwd(), self._log)}."
 
-def _from_here(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+def _about(names: Iterable[str], fault: str) -> str:
+    """Return what is wrong with some streams, with their names where it does not say them itself."""
+    missing = [name for name in names if not re.search(rf"\b{re.escape(name)}\b", fault)]
+    return f"{', '.join(missing)}: {fault}" if missing else fault
+
+
+def _place(config: Mapping[str, Any]) -> str:
+    """Return which Drift a config leads to, without anything of its URL but the host."""
+    url = config.get("api_url")
+    try:
+        host = urlsplit(url).netloc.rpartition("@")[2] if isinstance(url, str) else ""
+    except ValueError:
+        host = ""
+    return f"Drift at {host}" if host not in ("", "driftapi.com") else "the real Drift"
+
+
+def _from(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _screen() -> Screen:

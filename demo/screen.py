@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -21,6 +22,7 @@ from demo.outcome import Outcome
 from demo.questions import Question
 from demo.reading import Progress, Reading, State
 from demo.warehouse import Answer
+from demo.words import counted
 
 _STYLES = {
     State.WAITING: "dim",
@@ -36,6 +38,21 @@ _MOST_WARNINGS = 5
 _UNKNOWN = "–"
 
 
+class _Column(NamedTuple):
+    field: str
+    heading: str
+    always: bool = True
+
+
+_COLUMNS = (
+    _Column("records", "records\nread"),
+    _Column("rows", "rows in\nDuckDB"),
+    _Column("in_drift", "records\nin Drift", always=False),
+    _Column("requests", "\nrequests", always=False),
+    _Column("seconds", "\nseconds"),
+)
+
+
 @dataclass
 class Screen:
     """Writes to `console`; `animated` needs a terminal. Texts from elsewhere are shown as they are, never as markup."""
@@ -46,7 +63,7 @@ class Screen:
     _line_at: float = field(default=0.0, init=False)
 
     def title(self, text: str) -> None:
-        self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"))
+        self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"), soft_wrap=True)
         self.console.print()
 
     def done(self, verb: str, text: str, seconds: float) -> None:
@@ -58,6 +75,10 @@ class Screen:
     def note(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 
+    def aside(self, text: str) -> None:
+        """Say what only a careful reader asks for."""
+        self.console.print(Text(text, style="dim"), soft_wrap=True)
+
     def event(self, text: str) -> None:
         self.console.print(Text.assemble(("» ", "magenta"), text), soft_wrap=True)
 
@@ -65,7 +86,7 @@ class Screen:
         self.console.print(Text.assemble(("! ", "yellow"), text), soft_wrap=True)
 
     def success(self, text: str) -> None:
-        self.console.print(Text(f"✓ {text}", style="bold green"))
+        self.console.print(Text(f"✓ {text}", style="bold green"), soft_wrap=True)
 
     def failure(self, text: str) -> None:
         self.console.print(Text(f"✗ {text}", style="bold red"), soft_wrap=True)
@@ -109,51 +130,67 @@ class Screen:
             yield watch
 
     def summary(self, reading: Reading, loaded_in: float | None) -> None:
-        """Say in a line or two what a read has brought; `loaded_in` are the seconds the file took, None if unused."""
+        """Say in a line or two what a read has brought; `loaded_in` are the seconds the file took, None if unused.
+
+        The connector's process starts and ends in seconds of their own, since they tell nothing of Drift.
+        """
         mark = ("✗ ", "bold red") if reading.incomplete else ("✓ ", "green")
         speed = f", {reading.records / reading.seconds:,.0f} a second" if reading.seconds else ""
-        text = f"{reading.records:,} records in {reading.seconds:.1f} s{speed}"
+        text = f"{counted(reading.records, 'record')} in {reading.seconds:.1f} s{speed}"
+        text += f"; start and end {reading.overhead:.1f} s"
         if loaded_in is not None:
-            text += f"; into DuckDB in {loaded_in:.1f} s"
-        self.console.print(Text.assemble(mark, text))
+            text += f", DuckDB {loaded_in:.1f} s"
+        self.console.print(Text.assemble(mark, text), soft_wrap=True)
         skipped = {stream.name: stream.skipped for stream in reading.streams.values() if stream.skipped}
         if skipped:
             listed = ", ".join(f"{count:,} of {name}" for name, count in skipped.items())
             self.event(f"Skipped, since Drift does not have them any more (404): {listed}.")
         more = len(reading.warnings) - _MOST_WARNINGS
         if more > 0:
-            self.warning(f"{more} more warnings of other kinds.")
+            self.warning(f"{counted(more, 'more warning')} of other kinds.")
         self.console.print()
 
     def results(self, reads: Sequence[tuple[str, Reading, Sequence[Outcome]]]) -> None:
-        """Show what came of each read, under its title."""
+        """Show what came of each read, under its title; a column of which nothing is known is left out."""
+        known = [outcome for _, _, outcomes in reads for outcome in outcomes]
+        columns = [
+            column
+            for column in _COLUMNS
+            if column.always or any(getattr(outcome, column.field) is not None for outcome in known)
+        ]
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         table.add_column("")
         table.add_column("stream", vertical="bottom", overflow="fold")
-        for heading in ("records\nread", "rows in\nDuckDB", "records\nin Drift", "\nrequests", "\nseconds"):
-            table.add_column(heading, justify="right", vertical="bottom", no_wrap=True, min_width=8)
+        for column in columns:
+            table.add_column(column.heading, justify="right", vertical="bottom", no_wrap=True, min_width=8)
         for number, (title, reading, outcomes) in enumerate(reads):
             if number:
                 table.add_section()
             table.add_row("", Text(title, style="bold"))
             for outcome in outcomes:
-                table.add_row(*_result(outcome))
-            requests = [outcome.requests for outcome in outcomes if outcome.requests is not None]
-            total = f"{sum(requests):,}" if requests else _UNKNOWN
-            sums = ("together", f"{reading.records:,}", "", "", total, f"{reading.seconds:.1f}")
-            table.add_row("", *sums, style="dim")
-        self.console.print(table)
+                mark = Text("✗", style="bold red") if outcome.fault else Text("✓", style="green")
+                name = Text(outcome.stream, style="bold red" if outcome.fault else "")
+                table.add_row(mark, name, *(_figure(getattr(outcome, column.field)) for column in columns))
+            sums = {
+                "records": reading.records,
+                "requests": sum(outcome.requests or 0 for outcome in outcomes),
+                "seconds": reading.seconds,
+            }
+            cells = (_figure(sums[column.field]) if column.field in sums else "" for column in columns)
+            table.add_row("", "together", *cells, style="dim")
+        self._print(table)
+        self.aside("Seconds: streams run side by side; the connector's start and end do not count.")
 
-    def file(self, path: str, tables: Sequence[str], size: int) -> None:
-        """Say where the DuckDB file is and how to open it."""
-        kind = "table" if len(tables) == 1 else "tables"
+    def file(self, path: str, root: str, python: str, tables: Sequence[str], size: int) -> None:
+        """Say where the DuckDB file is and how to open it; paths count from `root`."""
         self.console.print()
-        self.console.print(
-            Text.assemble((path, "bold"), f" holds {len(tables)} {kind}, {size / 1e6:,.1f} MB. Open it with")
-        )
-        self.console.print(Text.assemble("  duckdb ", path, ("          (https://duckdb.org)", "dim")), soft_wrap=True)
-        python = f"""  .venv/bin/python -ic 'import duckdb; sql = duckdb.connect("{path}").sql'"""
-        self.console.print(Text(python), soft_wrap=True)
+        holds = f" holds {counted(len(tables), 'table')}, {size / 1e6:,.1f} MB."
+        self.console.print(Text.assemble((path, "bold"), holds), soft_wrap=True)
+        self.note(f"Open it, for reading only, in the folder {root} with")
+        program = f"  duckdb -readonly {shlex.quote(path)}"
+        self.console.print(Text.assemble(program, ("   (https://duckdb.org)", "dim")), soft_wrap=True)
+        self.note(f"  {shlex.quote(python)} -im demo.sql {shlex.quote(path)}")
+        self.note("and ask your own. The queries of the following answers are in demo/queries/.")
 
     def answer(self, question: Question, answer: Answer) -> None:
         """Show a question, its SQL and its answer."""
@@ -162,9 +199,16 @@ class Screen:
         sql = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(question.sql)
         sql.rstrip()
         for line in sql.split("\n"):
-            self.console.print(Text("  ") + line, soft_wrap=True)
+            self.console.print(Text("  ") + line if line else line, soft_wrap=True)
         self.console.print()
-        self.console.print(Padding(_table(answer), (0, 0, 0, 2), expand=False))
+        self._print(Padding(_table(answer), (0, 0, 0, 2), expand=False))
+
+    def _print(self, renderable: RenderableType) -> None:
+        """Print what consists of lines, none of them with blanks at its end."""
+        for segments in self.console.render_lines(renderable, pad=False):
+            line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+            line.rstrip()
+            self.console.print(line, soft_wrap=True)
 
     def _warn(self, reading: Reading, shown: set[str]) -> None:
         for text in list(reading.warnings):
@@ -190,7 +234,8 @@ class Screen:
 def _plain(stream: Progress, now: float | None = None) -> str:
     line = f"  {stream.name:<22} {stream.state:<10}"
     if now is not None or stream.state.final:
-        line += f" {stream.records:>11,} records in {stream.seconds(now or 0.0):,.1f} s"
+        noun = "record" if stream.records == 1 else "records"
+        line += f" {stream.records:>11,} {noun} in {stream.seconds(now or 0.0):,.1f} s"
     return line.rstrip()
 
 
@@ -217,15 +262,10 @@ def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
     return Group(table, Text(reading.retry, style="yellow")) if reading.retry else table
 
 
-def _result(outcome: Outcome) -> tuple[str | Text, ...]:
-    mark = Text("✗", style="bold red") if outcome.fault else Text("✓", style="green")
-    numbers = (outcome.records, outcome.rows, outcome.in_drift, outcome.requests)
-    return (
-        mark,
-        Text(outcome.stream, style="bold red" if outcome.fault else ""),
-        *(_UNKNOWN if number is None else f"{number:,}" for number in numbers),
-        f"{outcome.seconds:.1f}",
-    )
+def _figure(number: float | None) -> str:
+    if number is None:
+        return _UNKNOWN
+    return f"{number:.1f}" if isinstance(number, float) else f"{number:,}"
 
 
 def _table(answer: Answer) -> Table:

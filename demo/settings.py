@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from demo.errors import DemoError
+
+# Fields of a config, in any of its forms, whose value no log may show.
+_SECRET = re.compile(r"(?i)token|secret|password|key|code|client_?id")
 
 
 class Settings:
@@ -22,6 +26,8 @@ class Settings:
 
     def __init__(self, config: Mapping[str, Any], copy: Path, *, origin: Path | None = None, rescue: Path) -> None:
         self.path = copy
+        self.secrets = set(_secrets(config))
+        """Every secret it has held so far."""
         self._config = dict(config)
         self._origin = origin
         self._rescue = rescue
@@ -35,6 +41,7 @@ class Settings:
         """
         if config == self._config:
             return None
+        self.secrets.update(_secrets(config))
         self._config = dict(config)
         _replace(self.path, self._config, mode=0o600)
         if self._origin is None:
@@ -116,3 +123,11 @@ def _replace(path: Path, config: Mapping[str, Any], *, mode: int, owner: tuple[i
 
 def _text(config: Mapping[str, Any]) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _secrets(value: Any, field: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _secrets(inner, name)
+    elif isinstance(value, str) and value and _SECRET.search(field):
+        yield value

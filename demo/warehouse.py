@@ -42,7 +42,9 @@ class Answer:
 
 
 class Warehouse:
-    """The DuckDB file at `path`; it and its folder are made where they are missing, and it stays open until the end.
+    """The DuckDB file at `path`, which stays open until the end.
+
+    It and its folder are made where they are missing, and only their owner can read them: records are people's data.
 
     Raises:
         DemoError: the file is in use or is no DuckDB file.
@@ -52,7 +54,10 @@ class Warehouse:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Before the file, so that at no moment anybody else can open it, or the log that DuckDB writes beside it.
+            path.parent.chmod(0o700)
             self._connection = duckdb.connect(str(path), config={"memory_limit": _MEMORY})
+            path.chmod(0o600)
         except OSError as error:
             raise DemoError(f"{path} cannot be written: {error.strerror}.") from error
         except duckdb.Error as error:
@@ -66,11 +71,12 @@ class Warehouse:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def load(self, spool: Spool, streams: Iterable[Stream], *, anew: bool) -> None:
+    def load(self, spool: Spool, streams: Iterable[Stream], *, anew: bool, alone: bool = False) -> None:
         """Take over the spooled records of `streams`, in one transaction.
 
-        `anew` begins with an empty file. Otherwise the records of an incremental stream replace those with their key,
-        and those of any other stream the whole table. Of records with one key the last counts.
+        The records of an incremental stream replace those with their key, and those of any other stream, or of any
+        stream if `anew`, the whole table. Tables of other streams stay, except in a load `anew` that is to be `alone`
+        in the file. Of records with one key the last counts.
 
         Raises:
             DemoError: nothing was loaded; the tables are what they were.
@@ -79,12 +85,12 @@ class Warehouse:
         connection = self._connection
         try:
             connection.begin()
-            if anew:
+            if anew and alone:
                 for name in self.tables():
                     connection.execute(f"DROP TABLE {_quoted(name)}")
             existing = self.tables()
             for stream in streams:
-                if stream.incremental and stream.key and stream.name in existing:
+                if stream.incremental and stream.key and not anew and stream.name in existing:
                     self._merge(stream, spool.path(stream))
                 else:
                     self._replace(stream, spool.path(stream))
@@ -119,6 +125,17 @@ class Warehouse:
                     for (field, kind), value in zip(types.items(), values, strict=True)
                 }
                 yield row | (orjson.loads(other) if other else {})
+
+    def asked(self, sql: str) -> set[str]:
+        """Return the names of the tables that a query reads, whether there are any or not.
+
+        Raises:
+            DemoError: it is no query.
+        """
+        try:
+            return set(self._connection.get_table_names(sql))
+        except duckdb.Error as error:
+            raise _failed("The query has no answer", error) from error
 
     def ask(self, sql: str) -> Answer:
         """Return the answer to one query.

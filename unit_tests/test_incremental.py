@@ -157,15 +157,17 @@ def test_one_old_row_never_ends_a_later_walk(drift: Drift, connector: Connector)
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 3, 4}), outcome.summary
 
 
-def moving(drift: Drift, before: list[list[Any]], after: list[list[Any]]) -> None:
-    """Answers the first page of one list, and every page from then on of another."""
-    asked = iter([before])
+def walks(drift: Drift, *walks: list[list[Any]]) -> None:
+    """Answers each walk with the pages of a list of its own, the last one from then on."""
+    left = list(walks)
+    listed: list[list[Any]] = []
 
     def answer(request: requests.PreparedRequest) -> Any:
-        listed = next(asked, after)
         token = int(dict(parse_qsl(urlsplit(request.url).query)).get("page_token") or 0)
+        if token == 0:
+            listed[:] = left.pop(0) if len(left) > 1 else left[0]
         following = f"{PATH}?page_token={token + 1}" if token + 1 < len(listed) else None
-        return {"data": listed[token] if token < len(listed) else [], "links": {"next": following}}
+        return {"data": listed[token], "links": {"next": following}}
 
     drift.answers(PATH, answer)
 
@@ -173,16 +175,16 @@ def moving(drift: Drift, before: list[list[Any]], after: list[list[Any]]) -> Non
 @pytest.mark.parametrize("lag", [0, 3000, 9 * MINUTE], ids=["at once", "3 s late", "9 min late"])
 def test_last_page_that_moves_to_the_head_is_read(drift: Drift, connector: Connector, lag: int) -> None:
     """What stood on the last page and is updated before that is asked for comes, however late Drift dates it."""
-    first, last, moved = row(1, NOW - HOUR), row(2, NOW - 2 * HOUR), row(2, NOW + 100 - lag)
-    moving(drift, [[first], [last]], [[moved, first], []])
+    first, moved = row(1, NOW - HOUR), row(2, NOW + 100 - lag)
+    walks(drift, [[first], []], [[moved, first], []])
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), sorted(outcome.keys(STREAM))) == ("COMPLETE", [1, 2]), outcome.summary
 
 
 def test_page_of_rows_dated_ahead_hides_nothing(drift: Drift, connector: Connector) -> None:
     """Rows dated ahead stand before all others, and a walk goes past them to what is new."""
-    ahead, first, last = row(9, NOW + DAY), row(1, NOW - HOUR), row(2, NOW - 2 * HOUR)
-    moving(drift, [[ahead], [first], [last]], [[ahead], [row(2, NOW + 100)], [first]])
+    ahead, first, moved = row(9, NOW + DAY), row(1, NOW - HOUR), row(2, NOW + 100)
+    walks(drift, [[ahead], [first], []], [[ahead], [moved], [first]])
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 9}), outcome.summary
 

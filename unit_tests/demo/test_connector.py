@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from demo.connector import Connector, error_of, parse, retry_of
+from demo.connector import Connector, error_of, parse, reason_of, retry_of
 from demo.errors import DemoError
+from demo.log import Log
 from demo.settings import Settings, load
 from unit_tests.demo.conftest import Script
 from unit_tests.demo.messages import catalog, connection, control, entry, failure, log, record, state, status, stream
@@ -30,9 +31,8 @@ def connect(tmp_path: Path, notices: list[str]) -> Connect:
     origin = tmp_path / "config.json"
     origin.write_text(json.dumps(CONFIG))
     settings = Settings(CONFIG, tmp_path / "copy.json", origin=origin, rescue=tmp_path / "rescue.json")
-    (tmp_path / "log").touch()
     return lambda command: Connector(
-        settings, folder=tmp_path, log=tmp_path / "log", notify=notices.append, command=command
+        settings, folder=tmp_path, log=Log(tmp_path / "log"), notify=notices.append, command=command
     )
 
 
@@ -153,11 +153,39 @@ def test_a_catalog_without_streams_is_an_error(connect: Connect, script: Script)
         connect(script(discover=[catalog()])).discover()
 
 
-def test_noise_is_kept_in_the_log(connect: Connect, script: Script, tmp_path: Path) -> None:
-    """What is no message stands there with standard error."""
-    messages = _read(connect(script(read=["a print", record("talks", id=1), {"stderr": "a complaint"}])))
-    assert [message["type"] for message in messages] == ["RECORD"]
-    assert sorted((tmp_path / "log").read_text().splitlines()) == ["a complaint", "a print"]
+def test_complaints_are_collected_without_records(connect: Connect, script: Script, tmp_path: Path) -> None:
+    """Standard error and errors are; a record, a status, a line that is no message and an INFO line are not."""
+    lines = ["a print", record("talks", id=1), status("talks", "STARTED"), log("fine"), log("odd", "WARN")]
+    errors = [{"stderr": "a complaint of s3cret"}, log("bad", "ERROR"), failure("Failed.", "talks"), {"exit": 1}]
+    connector = connect(script(read=[*lines, *errors]))
+    assert [message["type"] for message in _read(connector)] == ["RECORD", "TRACE", "LOG", "LOG", "LOG", "TRACE"]
+    assert connector.keep_log(tmp_path / "kept")
+    assert sorted((tmp_path / "kept").read_text().splitlines()) == [
+        "ERROR bad",
+        "TRACE of talks Failed.",
+        "Traceback (most recent call last): …",
+        "a complaint of …",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "'Stream token_info is not available: Drift refused the token: it expired.'",
+            "Drift refused the token: it expired.",
+        ),
+        ('"Stream a_b is not available: Drift\'s \\\\ is down."', "Drift's \\ is down."),
+        ("Stream users is not available: No.", "No."),
+        ("'id' is a required property", "id' is a required property"),
+        ("Config validation error: 'credentials' is a required property", None),
+        ("The Stream x is not available: y", None),
+        (None, ""),
+    ],
+)
+def test_a_reason_stands_without_its_wrapping(text: str | None, reason: str | None) -> None:
+    """Neither the quotes of a Python text nor the stream that happened to be tried."""
+    assert reason_of(text) == (text if reason is None else reason)
 
 
 def test_a_crash_shows_the_last_line_of_standard_error(connect: Connect, script: Script) -> None:

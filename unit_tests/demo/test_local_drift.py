@@ -61,6 +61,7 @@ def test_something_happens_between_the_reads() -> None:
     conversations, users = STREAMS["conversations"], STREAMS["users"]
     before = {row["id"]: row["updatedAt"] for row in drift.rows(conversations)}
     assert drift.change() == "25 conversations got a message, 5 began, 1 user joined"
+    assert drift.changes == {"conversations": 30}
     after = {row["id"]: row["updatedAt"] for row in drift.rows(conversations)}
     assert (drift.count(conversations), drift.count(users), drift.count(STREAMS["accounts"])) == (65, 5, 3)
     assert sum(after[key] > before[key] for key in before) == 25

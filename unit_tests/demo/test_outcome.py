@@ -74,12 +74,14 @@ def test_equal_rows_are_complete(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("found", "fault"),
     [
-        (ROWS[:1], "1 records were read, but 2 are in Drift."),
+        (ROWS[:1], "1 record was read, but 2 are in Drift."),
         ([*ROWS, {"id": 3}], "3 records were read, but 2 are in Drift."),
-        ([ROWS[0], {"id": 3}], "1 records of Drift are missing in DuckDB, such as 2."),
-        ([ROWS[0], ROWS[1] | {"status": "open"}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
-        ([ROWS[0], ROWS[1] | {"tags": []}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
-        ([ROWS[0], {"id": 2, "status": "closed"}], "1 rows in DuckDB are not as they are in Drift, such as 2."),
+        ([{"id": 3}, {"id": 4}], "2 records of Drift are missing in DuckDB, such as 1."),
+        ([row | {"status": "?"} for row in ROWS], "2 rows in DuckDB are not as in Drift, such as 1."),
+        ([ROWS[0], {"id": 3}], "1 record of Drift is missing in DuckDB, such as 2."),
+        ([ROWS[0], ROWS[1] | {"status": "open"}], "1 row in DuckDB is not as in Drift, such as 2."),
+        ([ROWS[0], ROWS[1] | {"tags": []}], "1 row in DuckDB is not as in Drift, such as 2."),
+        ([ROWS[0], {"id": 2, "status": "closed"}], "1 row in DuckDB is not as in Drift, such as 2."),
     ],
 )
 def test_any_difference_is_a_fault(warehouse: Warehouse, found: list[dict[str, Any]], fault: str) -> None:
@@ -91,15 +93,15 @@ def test_an_incremental_read_is_held_against_its_table(warehouse: Warehouse) -> 
     """It brings fewer records than there are, but the table must hold them all."""
     assert _outcome(warehouse, Drift(ROWS), read=1, whole=False).fault is None
     outcome = _outcome(warehouse, Drift([*ROWS, {"id": 3}]), read=1, whole=False)
-    assert outcome.fault == "1 records of Drift are missing in DuckDB, such as 3."
+    assert outcome.fault == "1 record of Drift is missing in DuckDB, such as 3."
     outcome = _outcome(warehouse, Drift(ROWS[:1]), read=1, whole=False)
-    assert outcome.fault == "1 rows in DuckDB are not in Drift, such as 2."
+    assert outcome.fault == "1 row in DuckDB is not in Drift, such as 2."
 
 
 def test_a_full_refresh_reads_everything_again(warehouse: Warehouse) -> None:
     """Also in the second read its records are as many as there are in Drift."""
     outcome = _outcome(warehouse, Drift(ROWS), of=PEOPLE, read=1, whole=False)
-    assert outcome.fault == "1 records were read, but 2 are in Drift."
+    assert outcome.fault == "1 record was read, but 2 are in Drift."
 
 
 def test_what_drift_cannot_tell_is_not_held_against_it(warehouse: Warehouse) -> None:

@@ -52,6 +52,23 @@ def test_seconds_are_the_connectors_own() -> None:
     assert (reading.streams["people"].seconds(20.0), reading.streams["people"].rate(20.0)) == (0.0, None)
 
 
+def test_a_read_lasts_from_the_first_start_to_the_last_end() -> None:
+    """What the connector's process needs before and after is counted apart; together they are all of the time."""
+    now = [100.0]
+    reading = Reading(["talks", "people"], clock=lambda: now[0])
+    assert reading.seconds == 0.0
+    now[0] = 103.0
+    assert (reading.seconds, reading.overhead) == (0.0, 3.0)
+    for line in (status("talks", "STARTED", at=102), status("people", "STARTED", at=102.5)):
+        reading.take(json.loads(line))
+    assert reading.seconds == 1.0
+    for line in (status("people", "COMPLETE", at=103), status("talks", "COMPLETE", at=106)):
+        reading.take(json.loads(line))
+    now[0] = 107.0
+    reading.finish()
+    assert (reading.seconds, reading.overhead) == (4.0, 3.0)
+
+
 def test_a_stream_that_nobody_completed_is_incomplete() -> None:
     """Neither silence nor a last record makes it complete."""
     reading = _reading(status("talks", "COMPLETE"), status("people", "RUNNING"), record("people", id=1))

@@ -8,9 +8,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from demo.run import main
+from demo.connector import ROOT
+from demo.questions import Question
+from demo.run import LOOKBACK, OUTPUT, REAL_OUTPUT, main
 from unit_tests.demo.conftest import Script
-from unit_tests.demo.messages import STRING, catalog, connection, entry, failure, record, state, status
+from unit_tests.demo.messages import STRING, catalog, connection, entry, failure, log, record, state, status
 
 CHECK = [connection("SUCCEEDED")]
 DISCOVER = [catalog(entry("talks", {"id": {"type": "integer"}, "status": STRING}, incremental=True), entry("people"))]
@@ -77,7 +79,8 @@ def test_without_a_terminal_there_are_plain_lines(run: Run) -> None:
         ["✓", "talks", "2", "2"],
         ["✓", "talks", "1", "2"],
     ]
-    assert [line.split()[4:6] for line in lines if line.startswith("✓  talks")] == [["–", "–"], ["–", "–"]]
+    assert [len(line.split()) for line in lines if line.startswith("✓  talks")] == [5, 5]
+    assert [line for line in lines if line != line.rstrip()] == []
     assert any(line.split()[:4] == ["talks", "complete", "2", "records"] for line in lines), printed
     assert lines[-1].startswith("✓ The connector read all of its streams")
 
@@ -94,7 +97,9 @@ def test_a_failed_stream_is_loud(run: Run, tmp_path: Path) -> None:
     lines = [*FIRST[:-2], status("talks", "COMPLETE"), failure("The token lacks account_read.", "people"), {"exit": 1}]
     code, printed = run(read=lines, again=[{"stderr": "a second read"}, {"exit": 3}])
     assert code == 1
-    assert printed.splitlines()[-2:] == ["✗ people: The token lacks account_read.", "✗ Not everything was read."]
+    *_, before, last = printed.splitlines()
+    assert (before.startswith("✗ Not everything was read."), last) == (True, "✗ people: The token lacks account_read.")
+    assert printed.count("account_read") == 1
     assert "a second read" not in printed
     assert _rows(tmp_path, "SELECT table_name FROM duckdb_tables()") == [("talks",)]
 
@@ -115,6 +120,120 @@ def test_a_read_that_fails_leaves_the_old_tables(run: Run, tmp_path: Path) -> No
     code, printed = run(read=[*FIRST[:3], failure("Drift is down."), {"exit": 1}])
     assert (code, "drift.duckdb" in printed) == (1, False)
     assert _rows(tmp_path, "SELECT id, status FROM talks ORDER BY id") == [(1, "old"), (2, "new")]
+
+
+def test_a_failed_stream_keeps_its_earlier_table(run: Run, tmp_path: Path) -> None:
+    """Those that were read replace theirs, rows that vanished from Drift included; the old one is told as old."""
+    run()
+    lines = [record("talks", id=7, status="x"), status("talks", "COMPLETE"), failure("No.", "people"), {"exit": 1}]
+    code, printed = run(read=lines)
+    assert (code, printed.splitlines()[-1]) == (1, "✗ people: No.")
+    assert "! people was not read: its table is that of an earlier run." in printed.splitlines()
+    assert _rows(tmp_path, "SELECT id FROM talks") == [(7,)]
+    assert _rows(tmp_path, "SELECT id FROM people") == [(5,)]
+
+
+def test_a_cause_that_names_its_stream_stands_alone(run: Run) -> None:
+    """No name in front of it, and one line for all streams with the same cause."""
+    lines = [failure("Drift refused the stream talks.", "talks"), failure("Down.", "people"), {"exit": 1}]
+    assert run(read=lines)[1].splitlines()[-2:] == ["✗ Drift refused the stream talks.", "✗ people: Down."]
+    assert run(read=[failure("Down."), {"exit": 1}])[1].splitlines()[-1] == "✗ talks, people: Down."
+
+
+def test_questions_about_a_stream_that_failed_are_skipped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an earlier table could answer them; the others are answered."""
+    asked = [
+        Question("Both?", "SELECT 1 AS both FROM talks, people", Path("1_both.sql")),
+        Question("Talks?", "SELECT 41 + 1 AS talks FROM talks", Path("2_talks.sql")),
+    ]
+    monkeypatch.setattr("demo.run.questions", lambda: asked)
+    assert "skipped" not in run()[1]
+    _, printed = run(read=[*FIRST[:-1], failure("No.", "people"), {"exit": 1}])
+    assert "! 1_both.sql skipped: people was not read." in printed.splitlines()
+    assert ["42"] in [line.split() for line in printed.splitlines()]
+    assert "Catalog Error" not in printed
+
+
+def test_a_log_is_left_by_a_failed_run_alone(run: Run, tmp_path: Path) -> None:
+    """Its path is printed then; the next good run removes it, and one that has nothing to tell leaves none."""
+    path = tmp_path / "out" / "connector.log"
+    error = failure("No scope.", "people")
+    assert run()[0] == 0
+    assert not path.exists()
+    _, printed = run(read=[*FIRST[:-1], {"stderr": "odd: s3cret-token"}, error, {"exit": 1}])
+    assert str(path) in printed.splitlines()[-2]
+    assert path.read_text().splitlines()[0] == "odd: …"
+    assert "s3cret" not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    _, printed = run(check=[{"stderr": "a crash"}, {"exit": 3}])
+    assert [str(path) in line for line in printed.splitlines()[-2:]] == [True, False]
+    assert path.read_text() == "a crash\n"
+    _, printed = run(read=FIRST[:-1])
+    assert (path.exists(), "connector.log" in printed) == (False, False)
+    run(read=[log("bad", "ERROR"), *FIRST])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("arguments", "folder"), [([], "demo"), (["--config", "config.json"], "drift")])
+def test_the_real_drift_has_a_folder_of_its_own(
+    arguments: list[str], folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Script
+) -> None:
+    """No run of the local Drift touches a copy of the real one."""
+    assert (OUTPUT, REAL_OUTPUT) == (ROOT / "build" / "demo", ROOT / "build" / "drift")
+    monkeypatch.setattr("demo.run.OUTPUT", tmp_path / "demo")
+    monkeypatch.setattr("demo.run.REAL_OUTPUT", tmp_path / "drift")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert main(arguments, command=script(check=[connection("FAILED", "No.")])) == 1
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {folder}
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (None, "the real Drift"),
+        ("https://driftapi.com", "the real Drift"),
+        ("http://127.0.0.1:8100", "Drift at 127.0.0.1:8100"),
+        ("http://[::1]:8100", "Drift at [::1]:8100"),
+        ("https://ada:s3cret@proxy.example/x?token=s3cret", "Drift at proxy.example"),
+        ("http://[oops", "the real Drift"),
+        (7, "the real Drift"),
+    ],
+)
+def test_the_title_says_which_drift_is_read(
+    url: Any, place: str, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its host, where it is another than Drift's own, and nothing else of the URL."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({} if url is None else {"api_url": url}))
+    main(["--config", str(path)], command=script(check=[connection("FAILED", "No.")]), output=tmp_path / "out")
+    assert capsys.readouterr().out.splitlines()[0] == f"source-drift reads {place}, with {path}"
+
+
+@pytest.mark.parametrize(("extra", "told"), [(0, False), (1, True)])
+def test_records_that_are_read_again_are_explained(
+    extra: int,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    script: Script,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where the second read brings more than has changed."""
+    monkeypatch.setattr("demo.local_drift.LocalDrift.count", lambda *_: None)
+    discover = [catalog(entry("conversations", incremental=True))]
+    done = status("conversations", "COMPLETE")
+    again = [*(record("conversations", id=n) for n in range(30 + extra)), done]
+    main([], command=script(CHECK, discover, [state("conversations", at=1), done], again), output=tmp_path / "out")
+    line = "31 conversations, not 30: the last 10 minutes before a state are always reread."
+    shown = [each for each in capsys.readouterr().out.splitlines() if "reread" in each]
+    assert shown == ([line] if told else [])
+
+
+def test_the_lookback_is_the_manifests() -> None:
+    """The words and the manifest must stay equal."""
+    assert LOOKBACK == "10 minutes"
+    assert "lookback_window: PT10M\n" in (ROOT / "manifest.yaml").read_text()
 
 
 def test_an_interrupt_ends_with_130(run: Run) -> None:

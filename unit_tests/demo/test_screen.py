@@ -61,6 +61,49 @@ def test_the_results_fit_80_columns() -> None:
     assert any(line.split() == ["✓", "conversation_metrics", *["1,000,000"] * 4, "12345.6"] for line in lines), lines
     assert any(line.split() == ["✗", "token_info", "1", "–", "–", "–", "0.0"] for line in lines), lines
     assert max(map(cell_len, lines)) <= 80
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    """The real Drift does not tell what it holds; a read that made no request at all has its zeros."""
+    console = Console(file=StringIO(), width=80)
+    results = [Outcome("talks", 3, 3, None, None, 1.5, None), Outcome("people", 0, None, None, None, 0.0, "No.")]
+    Screen(console, animated=False).results([("Read 1", _reading(), results)])
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "in Drift" not in text
+    assert "requests" not in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["✓", "talks", "3", "3", "1.5"] in lines
+    assert ["✗", "people", "0", "–", "0.0"] in lines
+    assert ["together", "1,000,000", "5.0"] in lines
+
+
+def test_the_file_is_named_with_commands_on_one_line_each() -> None:
+    """They work in the folder that is named, open it for reading only, and fit 80 columns."""
+    console = Console(file=StringIO(), width=40)
+    path = "build/drift/drift.duckdb"
+    Screen(console, animated=False).file(path, "/a/source-drift", ".venv/bin/python", ["talks"], 1_500_000)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"{path} holds 1 table, 1.5 MB." in lines
+    assert f"  .venv/bin/python -im demo.sql {path}" in lines
+    assert any(line.startswith(f"  duckdb -readonly {path}") for line in lines)
+    assert any("/a/source-drift" in line and "reading only" in line for line in lines)
+    assert "demo/queries/" in lines[-1]
+    assert max(map(cell_len, lines)) <= 80
+
+
+def test_one_record_is_no_plural() -> None:
+    """In the line of a stream and in that of the read."""
+    console = Console(file=StringIO(), width=120)
+    screen, reading = Screen(console, animated=False), Reading(["talks"], clock=lambda: 5.0)
+    with screen.progress("Read", reading, MODES) as watch:
+        for line in (status("talks", "STARTED", at=2), record("talks", id=1), status("talks", "COMPLETE", at=4)):
+            watch(reading.take(json.loads(line)))
+    reading.finish()
+    screen.summary(reading, 0.25)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert "talks                  complete             1 record in 2.0 s" in lines
+    assert "✓ 1 record in 2.0 s, 0 a second; start and end 0.0 s, DuckDB 0.2 s" in lines
 
 
 def test_long_reads_are_told_about_now_and_then() -> None:

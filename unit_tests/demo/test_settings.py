@@ -138,3 +138,11 @@ def test_a_config_that_can_be_saved_nowhere_is_an_error(tmp_path: Path) -> None:
     used = Settings(OLD, tmp_path / "copy.json", origin=gone / "config.json", rescue=gone / "rescue.json")
     with pytest.raises(DemoError, match="authorise the app anew"):
         used.update(NEW)
+
+
+def test_every_secret_that_was_ever_there_is_known(tmp_path: Path) -> None:
+    """Of the first config and of each later one, however deep; names of choices and addresses are none."""
+    first = {"credentials": {"credentials": "oauth2.0", "client_secret": "a", "refresh_token": "b"}, "api_url": "u"}
+    used = Settings(first, tmp_path / "copy.json", rescue=tmp_path / "rescue.json")
+    used.update({"credentials": {"client_id": "i", "access_token": "c"}})
+    assert used.secrets == {"a", "b", "c", "i"}

@@ -1,13 +1,17 @@
 """What DuckDB holds after a load: types, odd values, upsert, replacement, and the old tables after a failure."""
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from demo.connector import Stream
 from demo.errors import DemoError
+from demo.sql import connect
 from demo.warehouse import Spool, Warehouse, columns
 from unit_tests.demo.messages import INTEGER, STRING, stream
 
@@ -27,11 +31,11 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 
 @pytest.fixture
 def load(warehouse: Warehouse, tmp_path: Path) -> Load:
-    def load(anew: bool = False, *, of: Stream = TALKS, rows: list[dict[str, Any]]) -> None:
+    def load(anew: bool = False, *, alone: bool = False, of: Stream = TALKS, rows: list[dict[str, Any]]) -> None:
         with Spool([of], tmp_path) as spool:
             for row in rows:
                 spool.add(of.name, row)
-            warehouse.load(spool, [of], anew=anew)
+            warehouse.load(spool, [of], anew=anew, alone=alone)
 
     return load
 
@@ -185,16 +189,59 @@ def test_a_failed_load_leaves_all_tables_as_they_were(warehouse: Warehouse, tmp_
         spool.flush()
         spool.path(PEOPLE).write_bytes(b'{"id": 1, "name":\n')
         with pytest.raises(DemoError, match="Nothing was loaded"):
-            warehouse.load(spool, [TALKS, PEOPLE], anew=True)
+            warehouse.load(spool, [TALKS, PEOPLE], anew=True, alone=True)
     assert warehouse.ask("SELECT status, name FROM talks JOIN people USING (id)").rows == [("old", "old")]
     assert warehouse.tables() == ["people", "talks"]
 
 
-def test_a_first_read_begins_with_an_empty_file(warehouse: Warehouse, load: Load) -> None:
+def test_a_load_that_is_to_be_alone_begins_with_an_empty_file(warehouse: Warehouse, load: Load) -> None:
     """Tables of an earlier run, perhaps of another Drift, do not stay beside the new ones."""
     load(of=PEOPLE, rows=[{"id": 1}])
-    load(anew=True, rows=[{"id": 7}])
+    load(anew=True, alone=True, rows=[{"id": 7}])
     assert warehouse.tables() == ["talks"]
+
+
+def test_a_load_anew_replaces_its_own_tables_alone(warehouse: Warehouse, load: Load) -> None:
+    """Also that of an incremental stream, whose vanished rows go; a stream that was not loaded keeps its rows."""
+    load(of=PEOPLE, rows=[{"id": 1}])
+    load(rows=[{"id": 1}, {"id": 2}])
+    load(anew=True, rows=[{"id": 2}])
+    assert warehouse.ask("SELECT talks.id, people.id FROM talks, people").rows == [(2, 1)]
+
+
+@pytest.mark.parametrize("mode", [None, 0o755])
+def test_the_file_and_its_folder_are_private(tmp_path: Path, mode: int | None) -> None:
+    """Also where both were there before, open to everybody."""
+    path = tmp_path / "build" / "demo.duckdb"
+    if mode:
+        path.parent.mkdir(mode=mode)
+        duckdb.connect(str(path)).close()
+        path.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        with Warehouse(path):
+            assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)] == [0o600, 0o700]
+    finally:
+        os.umask(before)
+
+
+def test_the_tables_of_a_query_are_known_before_it_is_asked(warehouse: Warehouse) -> None:
+    """Also those that are missing."""
+    asked = warehouse.asked("WITH a AS (FROM talks) FROM a JOIN people ON a.id = people.id -- users")
+    assert asked >= {"talks", "people"}
+    assert "users" not in asked
+    with pytest.raises(DemoError, match="no answer"):
+        warehouse.asked("SELECT FROM FROM")
+
+
+def test_the_file_is_opened_for_reading_only(tmp_path: Path) -> None:
+    """By the command that the demo names for one's own questions."""
+    with Warehouse(tmp_path / "demo.duckdb") as warehouse:
+        warehouse.ask("CREATE TABLE talks AS SELECT 7 AS id")
+    with connect(tmp_path / "demo.duckdb") as connection:
+        assert connection.sql("FROM talks").fetchall() == [(7,)]
+        with pytest.raises(duckdb.Error, match="read-only"):
+            connection.execute("DELETE FROM talks")
 
 
 def test_descriptions_become_comments(warehouse: Warehouse, load: Load) -> None:
