@@ -512,10 +512,12 @@ class ConversationsPagination(QueryPagination):
 
 @dataclass
 class AccountsPagination(QueryPagination):
-    """Walks the accounts by the `index` and `size` of `data.next`, which may be relative or absolute. Keeps no state.
+    """Walks the accounts by the `index` and `size` of `data.next`, which may be relative or absolute.
 
     Raises `AirbyteTracedException` for a `next` that does not move forward, that skips accounts or that cannot be read,
-    for an empty page that names a next one although `data.total` says that there is none, and for the other way round.
+    for an empty page that names a next one although `data.total` says that there is none, and for the other way round;
+    and where a list that is paged by position gave fewer accounts than it held all the while: one has moved past the
+    walk. The walk is remembered on the instance: the list is one partition, read by one thread.
     """
 
     @property
@@ -524,14 +526,24 @@ class AccountsPagination(QueryPagination):
 
     def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
         data = body_of(response)["data"]
+        rows = rows_of(response, self.records_at)
         total = data["total"] if is_time(data.get("total")) else 0
+        if query == self.initial_token:
+            self._keys: set[str] = set()
+            self._least_total = total
+            self._by_position = True
+        self._keys.update(str(row.get(self.row_key)) for row in rows)
+        self._least_total = min(self._least_total, total)
         last_index, last_size = self._position(query.partition("#")[0])
         if not data.get("next"):
             if last_index + last_size < total:
                 raise failure(f"Drift ended the list of its {total} accounts before their end.")
+            if self._by_position and len(self._keys) < self._least_total:
+                message = "Accounts changed places while they were read, so others may have been missed."
+                raise failure(f"{message} Run the sync again.", FailureType.transient_error)
             return None
         index, size = self._position(query_of(data["next"]))
-        rows = rows_of(response, self.records_at)
+        self._by_position = self._by_position and index == last_index + len(rows)
         if not max(last_index + 1, last_index + len(rows)) <= index <= last_index + last_size:
             raise failure("Drift named a next page of the accounts that does not follow the page before it.")
         if not unread(response, rows, self.row_key) and last_index >= total:

@@ -612,6 +612,48 @@ def test_accounts_that_end_before_their_total_are_an_error(drift: Drift, connect
     assert_refused(connector.read("accounts"), "its 130 accounts before their end", "accounts")
 
 
+def accounts_walk(drift: Drift, first: list[str], then: list[str]) -> None:
+    """Answers the first page of one list of accounts, and the pages from then on of another; both by position."""
+    listed = iter([first])
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        keys = next(listed, then)
+        query = dict(parse_qsl(urlsplit(request.url).query))
+        start, end = int(query["index"]), int(query["index"]) + int(query["size"])
+        data = {"accounts": [{"accountId": key} for key in keys[start:end]], "total": len(keys)}
+        return {"data": data | ({"next": f"/accounts?index={end}&size=65"} if end < len(keys) else {})}
+
+    drift.answers("/accounts", answer)
+
+
+KEYS = [str(key) for key in range(130)]
+
+
+def test_account_that_moves_past_the_walk_is_missed_aloud(drift: Drift, connector: Connector) -> None:
+    """An account that moves among those that were read is noticed by the number of all."""
+    accounts_walk(drift, KEYS, ["100", *KEYS[:100], *KEYS[101:]])
+    assert_refused(connector.read("accounts"), "changed places", "accounts")
+
+
+def test_account_that_moves_within_reach_is_read(drift: Drift, connector: Connector) -> None:
+    """An account that changes its place without passing the walk costs nothing."""
+    accounts_walk(drift, KEYS, [*KEYS[:64], "65", "64", *KEYS[66:]])
+    outcome = connector.read("accounts")
+    assert (outcome.status("accounts"), {r["accountId"] for r in outcome.records("accounts")}) == (
+        "COMPLETE",
+        set(KEYS),
+    )
+
+
+@pytest.mark.parametrize("then", [["new", *KEYS], [*KEYS, "new"], KEYS[:-1]], ids=["first", "last", "one less"])
+def test_accounts_that_come_or_go_are_no_error(drift: Drift, connector: Connector, then: list[str]) -> None:
+    """What is added while the list is read, or vanishes before it is reached, fails nothing."""
+    accounts_walk(drift, KEYS, then)
+    outcome = connector.read("accounts")
+    assert outcome.status("accounts") == "COMPLETE", outcome.summary
+    assert {r["accountId"] for r in outcome.records("accounts")} >= set(KEYS) & set(then)
+
+
 def test_users_are_one_answer(drift: Drift, connector: Connector) -> None:
     """The users come in one request without parameters."""
     drift.answers("/users/list", {"data": [{"id": 1}], "links": {"next": None}, "pagination": {"more": False}})
