@@ -51,13 +51,16 @@ def faults(kind: str, details: dict[str, Any], times: int | None) -> list[Fault]
     return [Fault(path, kind.split(" ")[0], times=times, **details) for path in ENDPOINTS.values()]
 
 
-def data(stream: str) -> str:
-    return "authenticated_userid" if stream == "token_info" else "data"
-
-
 def read_with(plan: list[Fault], drift: Drift, **options: Any) -> Run:
     with Sandbox(drift, Options(rate_limit=None, **options), faults=plan) as sandbox:
         return run("read", access_token(sandbox.url), catalog(*EVERY_STREAM))
+
+
+def read_lists_with_lasting(kind: str, details: dict[str, Any], drift: Drift) -> tuple[Run, dict[str, int]]:
+    """A read under a fault that never passes, and how often the endpoint of each stream was asked."""
+    with Sandbox(drift, Options(rate_limit=None), faults=faults(kind, details, times=None)) as sandbox:
+        read = run("read", access_token(sandbox.url), catalog(*LISTS))
+        return read, {stream: sandbox.journal.count(path) for stream, path in LISTS.items()}
 
 
 def assert_sound(read: Run, expected: Callable[[str], set[Any]]) -> None:
@@ -97,9 +100,7 @@ def test_a_fault_that_passes_is_healed(kind: str, drift: Drift) -> None:
 def test_a_fault_that_lasts_fails_after_eight_attempts(kind: str, drift: Drift) -> None:
     """Each endpoint is asked eight times; then its stream fails with a sentence that names the cause."""
     details, cause = PASSING[kind]
-    with Sandbox(drift, Options(rate_limit=None), faults=faults(kind, details, times=None)) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog(*LISTS))
-        asked = {stream: sandbox.journal.count(path) for stream, path in LISTS.items()}
+    read, asked = read_lists_with_lasting(kind, details, drift)
     assert read.code == 1
     assert asked == dict.fromkeys(LISTS, 8)
     for stream in LISTS:
@@ -113,9 +114,7 @@ def test_a_fault_that_lasts_fails_after_eight_attempts(kind: str, drift: Drift) 
 def test_a_refusal_is_not_repeated(kind: str, drift: Drift) -> None:
     """A request that Drift refuses is sent once, and the user's message holds nothing of the answer's body."""
     details, cause = LASTING[kind]
-    with Sandbox(drift, Options(rate_limit=None), faults=faults(kind, details, times=None)) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog(*LISTS))
-        asked = {stream: sandbox.journal.count(path) for stream, path in LISTS.items()}
+    read, asked = read_lists_with_lasting(kind, details, drift)
     assert read.code == 1
     assert asked == dict.fromkeys(LISTS, 1)
     for stream in LISTS:
