@@ -1,14 +1,14 @@
 # Needs make and Python 3.11 to 3.13 with venv. Everything else comes from requirements.lock, hash by hash, into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test serve format lock clean \
-	lint types yaml manifest unit integration standard unit-3.13
+.PHONY: help demo erd test serve prove bench format lock clean \
+	sbom newest mutants lint types yaml manifest audit unit integration standard unit-3.13
 .SUFFIXES:
 
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := components.py benchmarks demo sandbox source_drift
+TYPED := benchmarks components.py demo erd mutation reliability sandbox source_drift supply_chain
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
@@ -39,11 +39,20 @@ help: ## show this list
 demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
 	@$(PY) -m demo $(if $(CONFIG),--config '$(CONFIG)')
 
-test: lint types yaml manifest unit integration standard unit-3.13 ## everything that CI runs
+test: lint types yaml manifest audit unit integration standard unit-3.13 ## everything that CI runs
 	$(call headline,All passed)
 
 serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make serve ARGS=--help
 	@$(PY) -m sandbox serve $(ARGS)
+
+erd: .venv/ready
+	@$(PY) -m erd
+
+prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md; ARGS='--only faults' takes a part
+	@$(PY) -m reliability $(ARGS)
+
+bench: .venv/ready ## measure speed, requests, memory and growth; options in ARGS='…', see make bench ARGS=--help
+	@$(PY) -m benchmarks $(ARGS)
 
 format: .venv/ready ## format the code and mend what can be mended
 	@$(PY) -m ruff format .
@@ -53,8 +62,36 @@ lock: .venv/ready ## write requirements.lock anew from pyproject.toml; UPGRADE=1
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' --output-file requirements.lock
 
+# The version behind `airbyte-cdk==` of a lock file.
+version_of_cdk = awk -F '[= ]+' '/^airbyte-cdk==/ {print $$2}'
+
+newest: .venv/ready ## the unit tests with the newest airbyte-cdk that pyproject.toml allows
+	@mkdir -p .tmp
+	@cp requirements.lock .tmp/newest.lock
+	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
+		--no-header --upgrade-package airbyte-cdk --output-file .tmp/newest.lock
+	@newest=$$($(version_of_cdk) .tmp/newest.lock); locked=$$($(version_of_cdk) requirements.lock); \
+	printf '\n== Unit tests with airbyte-cdk %s, the newest allowed; %s is locked\n' "$$newest" "$$locked"; \
+	[ "$$newest" != "$$locked" ] || echo 'The newest version is the locked one: this repeats what make unit does.'
+	@$(UV) venv --quiet --clear --python $(PY) .venv-newest
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-newest/bin/python .tmp/newest.lock
+	@.venv-newest/bin/python -m pytest -n 2 unit_tests/test_*.py -p no:cacheprovider
+
+sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as CycloneDX
+	@mkdir -p .tmp
+	@$(UV) pip compile pyproject.toml --constraint requirements.lock --python-version 3.11 --python-platform linux \
+		--generate-hashes --quiet --output-file .tmp/runtime.lock
+	@$(UV) venv --quiet --clear --python $(PY) .tmp/runtime
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .tmp/runtime/bin/python .tmp/runtime.lock
+	@SOURCE_DATE_EPOCH= $(PY) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible \
+		.tmp/runtime/bin/python > .tmp/sbom.json
+	@$(PY) -m supply_chain.sbom build/sbom.json < .tmp/sbom.json
+
+mutants: .venv/ready ## change components.py in many ways, an hour; ONLY=DriftBackoffStrategy takes a part
+	@$(PY) -m mutation $(ONLY)
+
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.
@@ -76,6 +113,10 @@ yaml: .venv/ready
 manifest: .venv/ready
 	$(call headline,Manifest: fields that the CDK would ignore)
 	@$(PY) -m unit_tests.manifest_lint manifest.yaml
+
+audit: .venv/ready
+	$(call headline,Known vulnerabilities of what requirements.lock pins: pip-audit)
+	@$(PY) -m supply_chain.audit
 
 unit: .venv/ready
 	$(call headline,Unit tests and coverage of components.py)

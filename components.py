@@ -6,7 +6,11 @@
 | `DriftErrorHandler` | a predicate cannot tell `{}` from HTML, nor which host answered; `max_time` is not in YAML |
 | `DriftBackoffStrategy` | the strategies of the CDK read no HTTP date, and cannot wait for the longer of two |
 | `ConversationsPagination` | `CursorPagination` has no memory: a repeated cursor loops for ever |
-| `AccountsPagination` | `CursorPagination` cannot fail on a `next` that stands still |
+| `MessagesPagination`, `AccountsPagination` | `CursorPagination` cannot fail on a `next` that stands still |
+| `Health` | the CDK asks for every partition of a stream, however many failed |
+| `OldestFirstSubstreamRouter` | `SubstreamPartitionRouter` cannot resume where the parent is newest first |
+| `ReportsPagination`, `MeetingsPagination` | `request_window_splitting` needs slices, which fill every worker |
+| `StateGuard` | a state that cannot be read ends in an exception of the CDK that does not name the stream |
 | `AuthenticatorGuard` | a refused refresh ends in a bare HTTP error, and one without a token is sent as `Bearer None` |
 | `TokenInfoRequester` | `HttpRequester` follows redirects, and repeats a stale token in the body of a retry |
 """
@@ -14,14 +18,16 @@
 import logging
 import random
 import re
+import sys
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import orjson
@@ -29,6 +35,8 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.auth.declarative_authenticator import DeclarativeAuthenticator
 from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordExtractor
+from airbyte_cdk.sources.declarative.migrations.state_migration import StateMigration
+from airbyte_cdk.sources.declarative.partition_routers import SubstreamPartitionRouter
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers import DefaultErrorHandler
 from airbyte_cdk.sources.declarative.requesters.paginators.strategies.pagination_strategy import PaginationStrategy
@@ -44,14 +52,71 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 WIND_DOWN = "Drift is being wound down: if this lasts, ask Salesloft whether your organisation is still served."
 Answer = requests.Response | Exception | None
 
+# What a body may take: requests has time-outs for its pieces alone, and unpacks whatever it is sent.
+LONGEST_BODY = 300.0
+MOST_BYTES = 100_000_000
+
 NO_TOKEN = ("Bearer ", "Bearer None")
 REFRESH_LOCK = threading.Lock()
+
+# 2100-01-01. The cursors of the CDK end in 9999, and a state at their end would read nothing.
+LATEST = 4_102_444_800_000
+DAY = 86_400_000
 
 logger = logging.getLogger("airbyte")
 
 
 class UnexpectedAnswer(ValueError):
     """A 2xx answer that is not what was asked for. The text says in which way, and holds nothing of the body."""
+
+
+class Health:
+    """How the requests of one stream have gone, so that a stream that cannot be read is not asked for to the end.
+
+    The CDK goes on with all other partitions where one fails: with a scope missing, or Drift down, every conversation
+    would be asked for, each with all its attempts.
+    """
+
+    # Partitions handed out beyond those that were answered, before the first success and after it. The Connector
+    # Builder, whose one worker cannot read while it is waited for, reads at most 20.
+    FIRST, AHEAD = 25, 100
+    MOST_FAILURES = 30
+    LONGEST_WAIT = 90.0
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._answers = self._failures = 0
+        self._ahead = self.FIRST
+        # The error with which the stream was given up.
+        self.error: AirbyteTracedException | None = None
+
+    def note(self, *, succeeded: bool = False, error: AirbyteTracedException | None = None) -> None:
+        """Takes note of an answer: a success, one that ends in an error, or else one that will be tried again."""
+        with self._changed:
+            self._answers += succeeded or error is not None
+            self._failures = 0 if succeeded else self._failures + bool(error)
+            if succeeded and self._ahead == self.FIRST:
+                self._ahead = self.AHEAD
+            is_refused = error is not None and error.failure_type == FailureType.config_error
+            if is_refused or self._failures >= self.MOST_FAILURES:
+                self.error = self.error or error
+            self._changed.notify_all()
+
+    def wait_for_answers(self, handed_out: int) -> None:
+        """Waits until another partition may be handed out, and never again once that took `LONGEST_WAIT` seconds.
+
+        Raises the error with which the stream was given up, so that it cannot end as complete.
+        """
+        with self._changed:
+            while handed_out - self._answers >= self._ahead and not self.error:
+                if not self._changed.wait(self.LONGEST_WAIT):
+                    self._ahead = sys.maxsize
+        if self.error:
+            raise failure(str(self.error.message), self.error.failure_type)
+
+
+# Of the streams of a source, by its config, which is one object for all its components, and their names.
+HEALTH: dict[tuple[int, str], Health] = {}
 
 
 def failure(message: str, failure_type: FailureType = FailureType.system_error) -> AirbyteTracedException:
@@ -73,32 +138,103 @@ def body_of(response: requests.Response) -> Any:
     return kept["drift_body"]
 
 
-def rows_of(response: requests.Response, records_at: list[str], single_record: bool = False) -> list[dict[str, Any]]:
+def read_body(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+    """A hook of requests: reads the body within `LONGEST_BODY` seconds and `MOST_BYTES` unpacked bytes.
+
+    A body that takes longer ends as one that was cut off, with `requests.exceptions.ChunkedEncodingError` or as it
+    stands. Raises `AirbyteTracedException` for a larger one.
+    """
+    if getattr(response, "from_cache", False):
+        return
+
+    def cut_off() -> None:
+        with suppress(ValueError, RuntimeError, OSError):
+            response.raw.shutdown()
+
+    timer = threading.Timer(LONGEST_BODY, cut_off)
+    timer.daemon = True
+    timer.start()
+    body = bytearray()
+    try:
+        for piece in response.iter_content(1 << 16):
+            body += piece
+            if len(body) > MOST_BYTES:
+                response.close()
+                raise failure(f"Drift answered {asked(response)} with more than {MOST_BYTES // 1_000_000} MB.")
+    finally:
+        timer.cancel()
+    response._content = bytes(body)
+
+
+def rows_of(response: requests.Response, records_at: list[str], envelope: str = "list") -> list[dict[str, Any]]:
     """The records of an answer, in its order.
 
-    `records_at` is the path of keys from the root to the array of records, or to the one record with `single_record`;
-    the empty path is the root. Raises `UnexpectedAnswer` for any other shape, and for an error beside the records.
+    `records_at` is the path of keys from the root; the empty path is the root. `envelope` says what stands there: a
+    `list` of records, `one` record, `list or one`, `counts` (an object of numbers, each read as `status` and `count`),
+    or a `report` (rows of metrics in the order in which the request names them, "NaN" for none).
+
+    Raises `UnexpectedAnswer` for any other shape, and for an error beside the records.
     """
-    found = body_of(response)
-    if isinstance(found, dict) and (found.get("error") or found.get("errors")):
+    body = found = body_of(response)
+    if isinstance(body, dict) and (body.get("error") or body.get("errors")):
         raise UnexpectedAnswer("an error object")
     for key in records_at:
         found = found.get(key) if isinstance(found, dict) else None
-    rows = [found] if single_record else found
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row for row in rows):
-        wanted = "an object" if single_record else "a list of objects"
-        raise UnexpectedAnswer(f"JSON that has not {wanted} at {'.'.join(records_at) or 'its root'}")
-    return rows
+    rows = [found] if envelope == "one" or (envelope == "list or one" and isinstance(found, dict)) else found
+    if envelope == "counts" and isinstance(found, dict) and all(is_time(count) for count in found.values()):
+        rows = [{"status": status, "count": count} for status, count in found.items()]
+    is_list = isinstance(rows, list) and (rows is not found or envelope != "counts")
+    if not is_list or not all(isinstance(row, dict) and row for row in rows):
+        wanted = {"list": "a list of objects", "one": "an object", "counts": "an object of numbers"}
+        raise UnexpectedAnswer(
+            f"JSON that has not {wanted.get(envelope, wanted['list'])} at {'.'.join(records_at) or 'its root'}"
+        )
+    return metrics_of(response, rows) if envelope == "report" else rows
 
 
-def trouble_of(answer: Answer, records_at: list[str], single_record: bool = False) -> str | None:
+def metrics_of(response: requests.Response, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a report with their metrics by name (devdocs conversation-reporting), None where there is none.
+
+    Raises `UnexpectedAnswer` for a row that has not one number for each metric of the request, and for no `count`.
+    """
+    names = orjson.loads(response.request.body or b"{}")["metrics"]
+    if not isinstance(body_of(response).get("count"), int):
+        raise UnexpectedAnswer("a report without a count")
+    records = []
+    for row in rows:
+        metrics = row.get("metrics")
+        if row.get("conversationId") is None or not isinstance(metrics, list) or len(metrics) != len(names):
+            raise UnexpectedAnswer("a report whose rows have not the metrics that were asked for")
+        metrics = [None if metric == "NaN" else metric for metric in metrics]
+        if not all(isinstance(metric, int | float | None) for metric in metrics):
+            raise UnexpectedAnswer("a report that holds a metric which is no number")
+        numbers = [int(metric) if isinstance(metric, bool) else metric for metric in metrics]
+        records.append({"conversationId": row["conversationId"], **dict(zip(names, numbers, strict=True))})
+    return records
+
+
+def is_part(response: requests.Response, rows: list[dict[str, Any]]) -> bool:
+    """Whether Drift held back records of an answer that has no pages.
+
+    So it is where a report counts more or fewer rows than it has, where there are as many rows as the request's `limit`
+    allows, and where a next page is named.
+    """
+    body = body_of(response)
+    body = body if isinstance(body, dict) else {}
+    limit = dict(parse_qsl(urlsplit(url_of(response)).query)).get("limit")
+    is_full = limit is not None and len(rows) >= int(limit)
+    names_more = any(isinstance(body.get(name), dict) and body[name].get("next") for name in ("links", "pagination"))
+    return is_full or names_more or body.get("count", len(rows)) != len(rows)
+
+
+def trouble_of(answer: Answer, records_at: list[str], envelope: str = "list") -> str | None:
     """One sentence, fit for the user, on what is wrong with an answer; None where it is what was asked for."""
     if not isinstance(answer, requests.Response):
         return f"Drift could not be reached ({type(answer).__name__})."
     if not 200 <= answer.status_code < 300:
         return f"Drift answered {asked(answer)} with HTTP {answer.status_code}."
     try:
-        rows_of(answer, records_at, single_record)
+        rows_of(answer, records_at, envelope)
     except UnexpectedAnswer as error:
         return f"Drift answered {asked(answer)} with {error}."
     return None
@@ -128,7 +264,7 @@ def clock_of(response: requests.Response) -> int:
     return int(time.time() * 1000) if date is None else int(date) * 1000 + 999
 
 
-def is_time(value: Any) -> bool:
+def is_time(value: Any) -> TypeGuard[float]:
     """Whether a value of Drift can be compared as epoch milliseconds."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -136,6 +272,14 @@ def is_time(value: Any) -> bool:
 def is_before(value: Any, moment: int) -> bool:
     """Whether a value of Drift is a time before `moment` (epoch milliseconds); what is no time never is."""
     return is_time(value) and value < moment
+
+
+def fits_state(value: Any) -> bool:
+    """Whether the CDK compares a cursor value as it should, or passes it over: null, and a text that is no number."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = int(value)
+    return isinstance(value, str | None) or (is_time(value) and 0 <= value < LATEST)
 
 
 def query_of(link: Any) -> str:
@@ -152,12 +296,13 @@ def version_of(row: Mapping[str, Any], row_key: str, cursor_field: str) -> str:
 
 
 def unread(
-    response: requests.Response, rows: list[dict[str, Any]], row_key: str, cursor_field: str = "updatedAt"
+    response: requests.Response, rows: list[dict[str, Any]], row_key: str, cursor_field: str = ""
 ) -> list[dict[str, Any]]:
     """The records of a page that its pagination has not read before.
 
     A pagination says what it has read in the fragment of the request's URL, which is never sent: `after=KEY`, the
-    record with which the page before ended; `since=MS`, the records older than that; `known=VERSION,...`, those.
+    record with which the page before ended; `since=MS`, the records older than that; `known=VERSION,...`, those. (The
+    CDK's cache of the conversation list tells URLs apart by their fragment, too.)
 
     Raises `AirbyteTracedException` where the record of `after` is not there: those behind it may have moved before it.
     """
@@ -181,39 +326,46 @@ def unread(
 
 @dataclass
 class DriftRecordExtractor(RecordExtractor):
-    """Yields the records of one of Drift's envelopes; see `rows_of` for `records_at` and `single_record`.
+    """Yields the records of one of Drift's envelopes; see `rows_of` for `records_at` and `envelope`.
 
     `not_after_answer` names a field of epoch milliseconds that is lowered to Drift's clock where it lies ahead of it,
     so that no state runs ahead of the clock and hides what is updated until then. It says so once.
 
     Records that a pagination has read before are left out; see `unread` for that, `row_key` and `cursor_field`.
 
-    Raises `AirbyteTracedException` where the answer has another shape, where it names a next page although there should
-    be none (`whole_answer`), and what `unread` raises.
+    An answer that is only a part of a window of time yields nothing (`splits_window`): it is asked for in halves.
+
+    Raises `AirbyteTracedException` where the answer has another shape, where it is only a part although there are no
+    pages (`whole_answer`), where `cursor_field` holds a time that no state can, and what `unread` raises.
     """
 
     parameters: InitVar[Mapping[str, Any]]
     records_at: list[str] = field(default_factory=list)
-    single_record: bool = False
+    envelope: str = "list"
     whole_answer: bool = False
+    splits_window: bool = False
     not_after_answer: str | None = None
     row_key: str = "id"
-    cursor_field: str = "updatedAt"
+    cursor_field: str = ""
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._warned = False
 
     def extract_records(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        trouble = trouble_of(response, self.records_at, self.single_record)
+        trouble = trouble_of(response, self.records_at, self.envelope)
         if trouble:
             raise failure(trouble)
-        body = body_of(response)
-        if self.whole_answer and any((body.get(name) or {}).get("next") for name in ("links", "pagination")):
+        rows = rows_of(response, self.records_at, self.envelope)
+        if self.splits_window and is_part(response, rows):
+            return []
+        if self.whole_answer and is_part(response, rows):
             raise failure(f"Drift answered only a part of {asked(response)}, which is read as a whole.")
-        rows = rows_of(response, self.records_at, self.single_record)
         rows = unread(response, rows, self.row_key, self.cursor_field)
         if self.not_after_answer:
             rows = self._lowered(rows, self.not_after_answer, clock_of(response))
+        if self.cursor_field and not all(fits_state(row.get(self.cursor_field)) for row in rows):
+            message = f"Drift answered {asked(response)} with a {self.cursor_field} that no state can hold"
+            raise failure(f"{message}: it is no time, or one before 1970 or after 2099.")
         return rows
 
     def _lowered(self, rows: list[dict[str, Any]], name: str, clock: int) -> list[dict[str, Any]]:
@@ -238,7 +390,8 @@ class DriftErrorHandler(DefaultErrorHandler):
     """
 
     records_at: list[str] = field(default_factory=list)
-    single_record: bool = False
+    envelope: str = "list"
+    name: str = ""
     # Seconds that one request may be throttled: the CDK's own 600 would end a sync in the middle of a long throttle.
     max_time: int = 3600
 
@@ -248,21 +401,22 @@ class DriftErrorHandler(DefaultErrorHandler):
         if isinstance(answer, requests.Response):
             self._refuse_foreign(answer)
             status = answer.status_code
-        trouble = trouble_of(answer, self.records_at, self.single_record)
+        trouble = trouble_of(answer, self.records_at, self.envelope)
+        health = HEALTH.get((id(self.config), self.name), Health())
         if trouble is None:
+            health.note(succeeded=True)
             return SUCCESS_RESOLUTION
         for response_filter in self.response_filters or []:
             resolution = response_filter.matches(answer)
             if resolution:
-                return self._resolved(resolution)
+                return self._resolved(resolution, health)
         fails = 300 <= status < 500 and status not in (408, 425)
-        return self._resolved(
-            ErrorResolution(
-                response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
-                failure_type=FailureType.system_error if status else FailureType.transient_error,
-                error_message=trouble,
-            )
+        resolution = ErrorResolution(
+            response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
+            failure_type=FailureType.system_error if status else FailureType.transient_error,
+            error_message=trouble,
         )
+        return self._resolved(resolution, health)
 
     def _refuse_foreign(self, response: requests.Response) -> None:
         hops = [*response.history, response]
@@ -270,11 +424,15 @@ class DriftErrorHandler(DefaultErrorHandler):
         if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
             raise failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
 
-    def _resolved(self, resolution: ErrorResolution) -> ErrorResolution:
+    def _resolved(self, resolution: ErrorResolution, health: Health) -> ErrorResolution:
         has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
         refreshes = resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY
-        if resolution.response_action == ResponseAction.FAIL or (refreshes and not has_refresh):
-            raise failure(str(resolution.error_message), resolution.failure_type or FailureType.system_error)
+        fails = resolution.response_action == ResponseAction.FAIL or (refreshes and not has_refresh)
+        if fails:
+            error = failure(str(resolution.error_message), resolution.failure_type or FailureType.system_error)
+            health.note(error=error)
+            raise error
+        health.note(succeeded=resolution.response_action == ResponseAction.IGNORE)
         return resolution
 
 
@@ -288,9 +446,11 @@ class DriftBackoffStrategy(BackoffStrategy):
     Raises `AirbyteTracedException` at that last failure, and for a `Retry-After` beyond `longest_retry_after`.
     """
 
+    config: Mapping[str, Any]
     parameters: InitVar[Mapping[str, Any]]
     records_at: list[str] = field(default_factory=list)
-    single_record: bool = False
+    envelope: str = "list"
+    name: str = ""
     max_attempts: int = 8
     longest_wait: float = 60
     longest_retry_after: float = 600
@@ -302,16 +462,19 @@ class DriftBackoffStrategy(BackoffStrategy):
     def backoff_time(self, response_or_exception: Answer, attempt_count: int) -> float:
         answer = response_or_exception
         response = answer if isinstance(answer, requests.Response) else None
-        trouble = trouble_of(answer, self.records_at, self.single_record)
+        trouble = trouble_of(answer, self.records_at, self.envelope)
         failures = 0 if attempt_count == 1 else getattr(self._request, "failures", 0)
         if response is None or response.status_code != 429:
             failures += 1
         self._request.failures = failures
-        if failures >= self.max_attempts:
-            message = f"{trouble} It was asked {self.max_attempts} times."
+        health = HEALTH.get((id(self.config), self.name), Health())
+        if failures >= self.max_attempts or (failures and health.error):
+            message = f"{trouble} It was asked {failures} times."
+            error = failure(message)
             if response is None:
-                raise failure(f"{message} {WIND_DOWN}", FailureType.transient_error)
-            raise failure(message)
+                error = failure(f"{message} {WIND_DOWN}", FailureType.transient_error)
+            health.note(error=error)
+            raise error
         wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
         if response is not None:
             wait = max(wait, self._retry_after(response))
@@ -339,24 +502,25 @@ class QueryPagination(PaginationStrategy):
     """
 
     parameters: InitVar[Mapping[str, Any]]
-    page_size: int
+    page_size: int = 0
     records_at: list[str] = field(default_factory=list)
     row_key: str = "id"
+    name: str = ""
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         pass
 
     @property
     @abstractmethod
-    def initial_token(self) -> str:
-        """The query of the first page."""
+    def initial_token(self) -> str | None:
+        """The query of the first page, None where it has none."""
 
     @abstractmethod
     def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
         """The query of the page after the one that `query` named, None at the end of the walk."""
 
     def get_page_size(self) -> int | None:
-        return self.page_size
+        return self.page_size or None
 
     def next_page_token(
         self,
@@ -367,7 +531,23 @@ class QueryPagination(PaginationStrategy):
         page_size_override: int | None = None,
         stream_slice: StreamSlice | None = None,
     ) -> str | None:
-        return self.next_query(response, last_page_token_value or self.initial_token, stream_slice or {})
+        return self.next_query(response, last_page_token_value or self.initial_token or "", stream_slice or {})
+
+    def named(self, envelope: Any) -> str | None:
+        """The `next` of one of an answer's envelopes, None where it names nothing."""
+        following = (envelope or {}).get("next") if isinstance(envelope, dict | None) else True
+        if isinstance(following, bool) or not isinstance(following, str | int | None):
+            raise failure(f"Drift named the next page of the {self.name} in a way that cannot be read.")
+        return None if following in (None, "") else str(following)
+
+    def refuse_start(self, start: int, clock: int) -> None:
+        """Raises `AirbyteTracedException` where a walk would begin ahead of Drift's clock and so find nothing."""
+        if start > clock:
+            message = (
+                f"The {self.name} would be read from a moment that lies ahead of Drift's clock, and none until then."
+                " Correct `start_date`, or clear the state of the stream."
+            )
+            raise failure(message, FailureType.config_error)
 
     def overlap(self, rows: list[dict[str, Any]], offset: int, following: int) -> tuple[int, dict[str, Any]]:
         """Where to ask for the page at `following` of a list that is paged by position, and what marks its beginning.
@@ -392,7 +572,8 @@ class ConversationsPagination(QueryPagination):
 
     The newer one names the next page in `links.next` (its `page_token`), the older one in `pagination.next`; the link
     wins where both do. A walk ends where no page is named, where an empty page names none that is new, and after a
-    page on which every record is older than the slice's `start_time` (state minus look-back).
+    page of several records that are all older than the slice's `start_time` (state minus look-back): a single one that
+    is dated oddly, all that is left of its page, ends nothing.
 
     A conversation that is updated during a walk leaves its place for one that has been read. So a walk of several pages
     is followed by another, for what is new since it began (less `look_back`, in milliseconds), until one finds nothing.
@@ -416,12 +597,7 @@ class ConversationsPagination(QueryPagination):
         clock = clock_of(response)
         if query == self.initial_token:
             start = int(stream_slice.get("start_time") or 0)
-            if start > clock:
-                message = (
-                    "The conversations would be read from a moment that lies ahead of Drift's clock, and none until"
-                    " then. Correct `start_date`, or clear the state of the stream."
-                )
-                raise failure(message, FailureType.config_error)
+            self.refuse_start(start, clock)
             self._walks = 0
             self._versions: set[str] = set()
             self._begin(start, {})
@@ -434,7 +610,8 @@ class ConversationsPagination(QueryPagination):
         if any(is_news):
             self._has_news = True
         self._pages += 1
-        is_over = not any(is_news) and any(time_sent < self._start for time_sent in times)
+        self._clocks.setdefault(getattr(response, "from_cache", False), []).append(clock)
+        is_over = not any(is_news) and len([at for at in times if at < self._start]) > 1
         parameters = None if is_over else self._following(response, rows, query)
         if parameters is not None:
             return page_query({"limit": self.page_size} | parameters, self._read_before | self._overlap)
@@ -443,7 +620,11 @@ class ConversationsPagination(QueryPagination):
         if self._walks == self.max_walks:
             message = "Drift's conversation list changes faster than it can be read. Run the sync again."
             raise failure(message, FailureType.transient_error)
-        self._begin(self._begun_at, {"since": self._begun_at, "known": ",".join(sorted(self._versions))})
+        # The cache may answer this walk where it answered all of the one before, and only with what followed that.
+        (clocks, *others) = self._clocks.values()
+        read_at = time.time_ns() if others else max(clocks)
+        known = ",".join(sorted(self._versions))
+        self._begin(self._begun_at, {"since": self._begun_at, "known": known, "read_at": read_at})
         return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
 
     def _begin(self, start: int, read_before: dict[str, Any]) -> None:
@@ -452,6 +633,7 @@ class ConversationsPagination(QueryPagination):
         self._read_before = read_before
         self._overlap: dict[str, Any] = {}
         self._pages = self._empty_pages = 0
+        self._clocks: dict[bool, list[int]] = {}
         self._has_news = False
         self._seen: set[str] = set()
         self._last_keys: set[str] = set()
@@ -467,10 +649,10 @@ class ConversationsPagination(QueryPagination):
 
     def _following(self, response: requests.Response, rows: list[dict[str, Any]], query: str) -> dict[str, Any] | None:
         body = body_of(response)
-        following = self._named(body.get("links")) if self._by_links is not False else None
+        following = self.named(body.get("links")) if self._by_links is not False else None
         by_links = following is not None
         if following is None:
-            following = self._named(body.get("pagination"))
+            following = self.named(body.get("pagination"))
         says_more = (body.get("pagination") or {}).get("more")
         if following is None and says_more is True:
             raise failure("Drift says that it has more conversations, but names no next page.")
@@ -503,11 +685,45 @@ class ConversationsPagination(QueryPagination):
         position, self._overlap = self.overlap(rows, int(last), int(following))
         return {"next": position if self._overlap else following}
 
-    def _named(self, envelope: Any) -> str | None:
-        following = (envelope or {}).get("next") if isinstance(envelope, dict | None) else True
-        if isinstance(following, bool) or not isinstance(following, str | int | None):
-            raise failure("Drift named the next page of the conversation list in a way that cannot be read.")
-        return None if following in (None, "") else str(following)
+
+@dataclass
+class MessagesPagination(QueryPagination):
+    """Walks the messages of a conversation by `pagination.next`, which is sent back as `next`.
+
+    A walk ends where `more` is false or where no next page is named. Drift fixes the size of a page; `page_size` is
+    what it is. One instance serves many threads: what a walk remembers travels in the fragment of the URL, which is
+    never sent.
+
+    Raises `AirbyteTracedException` for a full page that says nothing about a next one, for `more` without a `next`, for
+    a walk in circles, and for a third empty page in a row that names yet another.
+    """
+
+    @property
+    def initial_token(self) -> None:
+        return None
+
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        rows = rows_of(response, self.records_at)
+        pagination = body_of(response).get("pagination")
+        if pagination is None and len(rows) >= self.page_size:
+            raise failure("Drift answered a full page of messages without saying whether there is another.")
+        following = self.named(pagination)
+        more = (pagination or {}).get("more")
+        if following is None and more is True:
+            raise failure("Drift says that a conversation has more messages, but names no next page.")
+        if following is None or more is False:
+            return None
+        sent, _, fragment = query.partition("#")
+        walk = dict(parse_qsl(fragment))
+        if following in (dict(parse_qsl(sent)).get("next"), walk.get("mark")):
+            raise failure("Drift named the same page of messages twice.")
+        pages = int(walk.get("pages", 0)) + 1
+        empty_pages = 0 if rows else int(walk.get("empty_pages", 0)) + 1
+        if empty_pages == 3:
+            raise failure("Drift answered three empty pages of messages in a row, and named yet another.")
+        # Brent's way to find a circle of any length with one name: it is taken anew after 1, 2, 4, 8, ... pages.
+        mark = walk["mark"] if pages & (pages - 1) else following
+        return page_query({"next": following}, {"pages": pages, "mark": mark, "empty_pages": empty_pages})
 
 
 @dataclass
@@ -560,6 +776,182 @@ class AccountsPagination(QueryPagination):
 
 
 @dataclass
+class WindowPagination(QueryPagination):
+    """Walks a range of time by windows, oldest first, where Drift gives no pages but may give only a part of a window.
+
+    All times are epoch milliseconds. A window that Drift gives a part of is asked for in halves, and the windows grow
+    again behind it. Windows share their ends, as it is not documented which of them belong to a range.
+
+    One after the other, and not as slices of a cursor (`step`): while those wait for the budget of the reports, they
+    occupy every worker.
+    """
+
+    envelope: str = "list"
+    widest: int = 30 * DAY
+    narrowest: int = 3_600_000
+
+    def next_window(self, low: int, high: int, end: int, response: requests.Response) -> tuple[int, int] | None:
+        """The window after the one from `low` to `high`, None at the `end`.
+
+        Raises `AirbyteTracedException` for a part of a window that is too narrow to be halved.
+        """
+        if not is_part(response, rows_of(response, self.records_at, self.envelope)):
+            return None if high >= end else (high, min(end, high + min(self.widest, 2 * (high - low))))
+        if high - low <= self.narrowest:
+            message = f"Drift gives only a part of the {self.name} even of {self.narrowest // 60_000} minutes."
+            raise failure(f"{message} Run the sync again; if this lasts, they cannot be read completely.")
+        return low, (low + high) // 2
+
+
+@dataclass
+class ReportsPagination(WindowPagination):
+    """Walks the report on conversations by their `updatedAt`, from the slice's `start_time` on.
+
+    The manifest writes the window into the body of the request: the first one from the slice, and those that follow
+    from the fragment of the URL, which is never sent. What is dated ahead of Drift's clock belongs to the last one.
+    """
+
+    @property
+    def initial_token(self) -> None:
+        return None
+
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        clock = clock_of(response)
+        low, high = orjson.loads(response.request.body or b"")["filters"][0]["values"]
+        if not query:
+            self.refuse_start(low, clock)
+        is_last = high >= LATEST
+        window = self.next_window(low, clock if is_last else high, clock, response)
+        if window is None and is_last:
+            return None
+        low, high = window or (high, LATEST)
+        return f"#{low}-{LATEST if high >= clock else high}"
+
+
+@dataclass
+class MeetingsPagination(WindowPagination):
+    """Walks the booked meetings by `slotStart`, from `days_back` to `days_ahead` (devdocs get-booked-meetings)."""
+
+    narrowest: int = 60_000
+    widest: int = 1000 * DAY
+    days_back: int = 31
+    days_ahead: int = 731
+
+    @property
+    def initial_token(self) -> str:
+        now = int(time.time() * 1000)
+        return self._query(now - self.days_back * DAY, now + self.days_ahead * DAY)
+
+    def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
+        asked_for, _, end = query.partition("#")
+        window = dict(parse_qsl(asked_for))
+        low, high = int(window["min_start_time"]), int(window["max_start_time"])
+        following = self.next_window(low, high, int(end or high), response)
+        return following and f"{self._query(*following)}#{end or high}"
+
+    def _query(self, low: int, high: int) -> str:
+        return urlencode({"min_start_time": low, "max_start_time": high, "limit": self.page_size})
+
+
+@dataclass
+class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
+    """Reads the children of the conversations, which Drift lists newest first, oldest first, so that they can resume.
+
+    Lists the conversations that changed since the child's own state, and only then yields each distinct value of the
+    parent key once, by ascending cursor. The state is a floor: every conversation older than it has been yielded
+    before. The CDK keeps a floor once all partitions up to it are closed, and the next sync lists from it on, with the
+    conversations that are dated the same. Where the list cannot be read, the floor stays.
+
+    The parent's cursor is epoch milliseconds, never ahead of Drift's clock (`not_after_answer`). A conversation without
+    one is read first, and moves nothing. State has the form of `SubstreamPartitionRouter`, and either goes on from the
+    other's.
+
+    Raises `AirbyteTracedException` for a conversation without an id and for a key that cannot stand in a path.
+    """
+
+    name: str = ""
+    # Partitions between two floors: the CDK holds on to every floor that it cannot keep yet.
+    checkpoint_every: int = 100
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__post_init__(parameters)
+        (self._parent,) = self.parent_stream_configs
+        self._cursor_field: str = self._parent.stream.cursor.cursor_field.cursor_field_key  # type: ignore[attr-defined]
+        self._floor = int(self._parent.stream.cursor.state[self._cursor_field])
+
+    def stream_slices(self) -> Iterable[StreamSlice]:
+        partition_field = self._parent.partition_field.eval(self.config)  # type: ignore[union-attr]
+        health = HEALTH[id(self.config), self.name] = Health()
+        newest = self._newest_by_key()
+        keys = sorted(newest, key=newest.__getitem__, reverse=True)
+        yielded = 0
+        while keys:
+            # Taken from the end, so that memory is given back on the way.
+            key = keys.pop()
+            cursor = newest.pop(key)
+            health.wait_for_answers(yielded)
+            if yielded % self.checkpoint_every == 0 or not keys:
+                self._floor = max(self._floor, cursor)
+            yielded += 1
+            yield StreamSlice(partition={partition_field: key, "parent_slice": {}}, cursor_slice={})
+
+    def _newest_by_key(self) -> dict[int | str, int]:
+        """The newest cursor of each distinct parent key, from the whole list."""
+        parent_key = self._parent.parent_key.eval(self.config)  # type: ignore[union-attr]
+        newest: dict[int | str, int] = {}
+        listed = 0
+        for partition in self._parent.stream.generate_partitions():
+            for record in partition.read():
+                listed += 1
+                if record.data.get("id") is None:
+                    raise failure("Drift listed a conversation without an id, so nothing can be read of it.")
+                key = record.data.get(parent_key)
+                if key is None:
+                    continue
+                if (
+                    isinstance(key, bool)
+                    or not isinstance(key, int | str)
+                    or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(key))
+                ):
+                    raise failure(f"Drift listed a conversation with a {parent_key} that cannot be asked for.")
+                updated_at = record.data.get(self._cursor_field)
+                cursor = int(updated_at) if is_time(updated_at) else 0
+                newest[key] = max(newest.get(key, 0), cursor)
+        logger.info(f"{self.name}: {listed} conversations to read, oldest first, in {len(newest)} requests or more.")
+        return newest
+
+    def get_stream_state(self) -> Mapping[str, Any]:
+        return {self._parent.stream.name: {self._cursor_field: str(self._floor)}}
+
+
+@dataclass
+class StateGuard(StateMigration):
+    """Refuses a saved state that nobody wrote, on which the CDK would fail in words that help nobody.
+
+    Raises `AirbyteTracedException` (config) naming the stream.
+    """
+
+    name: str = ""
+    cursor_field: str = ""
+
+    def should_migrate(self, stream_state: Mapping[str, Any]) -> bool:
+        return True
+
+    def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            groups = [stream_state.get("state", {}), *stream_state.get("parent_state", {}).values()]
+            groups += [one["cursor"] for one in stream_state.get("states", [])]
+            kept = [stream_state.get(self.cursor_field, 0), stream_state.get("lookback_window", 0)]
+            times = [int(value) for value in [*kept, *(value for group in groups for value in group.values())]]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            times = [-1]
+        if not 0 <= min(times, default=0) <= max(times, default=0) < LATEST:
+            message = f"The saved state of the stream {self.name} cannot be read."
+            raise failure(f"{message} Clear it, and the stream is read from the start.", FailureType.config_error)
+        return stream_state
+
+
+@dataclass
 class AuthenticatorGuard(DeclarativeAuthenticator):
     """The manifest's authenticator, with a sentence for each way in which it yields no usable token.
 
@@ -569,16 +961,32 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
 
     authenticator: DeclarativeAuthenticator
     parameters: InitVar[Mapping[str, Any]]
+    # Seconds, more than the 300 for which the CDK repeats a refresh that fails; it has no time-out for one that hangs.
+    longest_refresh: float = 330
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._given = threading.local()
+        self._hangs = False
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # The CDK signs a request anew before it repeats it; its cache would answer what it answered before.
+        if read_body in request.hooks["response"]:
+            request.headers["Cache-Control"] = "no-cache"
+        else:
+            request.register_hook("response", read_body)  # type: ignore[no-untyped-call]
+        request.headers.update(self.get_auth_header())
+        return request
 
     def get_auth_header(self) -> Mapping[str, Any]:
         with self._refresh_in_words():
-            header = self.authenticator.get_auth_header()
-            if header["Authorization"] in NO_TOKEN and hasattr(self.authenticator, "refresh_and_set_access_token"):
+            expires = getattr(self.authenticator, "token_has_expired", None)
+            if expires is None or not expires():
+                header = self.authenticator.get_auth_header()
+            else:
+                header = self._in_time(self.authenticator.get_auth_header)
+            if header["Authorization"] in NO_TOKEN and expires is not None:
                 # A saved config may hold no token, but a time until which that need not be renewed.
-                self.authenticator.refresh_and_set_access_token()
+                self._in_time(self.authenticator.refresh_and_set_access_token)  # type: ignore[attr-defined]
                 header = self.authenticator.get_auth_header()
         if header["Authorization"] in NO_TOKEN:
             message = "There is no access token. Re-authenticate this source, or enter a token."
@@ -595,7 +1003,25 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
         # The CDK looks whether another thread has refreshed the token, and only then waits for its turn to refresh it.
         with REFRESH_LOCK, self._refresh_in_words():
             if self.authenticator.get_auth_header() == self._given.header:
-                self.authenticator.refresh_and_set_access_token()  # type: ignore[attr-defined]
+                self._in_time(self.authenticator.refresh_and_set_access_token)  # type: ignore[attr-defined]
+
+    def _in_time(self, refresh: Callable[[], Any]) -> Any:
+        """What `refresh` returns. Raises `requests.Timeout` where it hangs, and from then on at once."""
+        outcome: Future[Any] = Future()
+
+        def settle() -> None:
+            try:
+                outcome.set_result(refresh())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        if not self._hangs:
+            # A thread that does not keep the process alive.
+            threading.Thread(target=settle, daemon=True).start()
+            with suppress(TimeoutError):
+                return outcome.result(self.longest_refresh)
+            self._hangs = True
+        raise requests.Timeout
 
     @contextmanager
     def _refresh_in_words(self) -> Iterator[None]:
@@ -621,9 +1047,8 @@ class TokenInBody(requests.auth.AuthBase):
         return getattr(self.authenticator, name)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        header = self.authenticator.get_auth_header()
-        request.headers.update(header)
-        request.prepare_body(data=None, files=None, json={"access_token": header["Authorization"].split()[1]})
+        request = self.authenticator(request)
+        request.prepare_body(data=None, files=None, json={"access_token": request.headers["Authorization"].split()[1]})
         return request
 
 
@@ -641,7 +1066,7 @@ class TokenInfoRequester(HttpRequester):
     def send_request(self, *args: Any, **kwargs: Any) -> requests.Response:
         _, response = self._http_client.send_request(
             http_method=self.get_method().value,
-            url=self.get_url(),
+            url=self.get_url(stream_slice=kwargs["stream_slice"]),
             request_kwargs={"allow_redirects": False},
             log_formatter=kwargs.get("log_formatter"),
         )

@@ -4,29 +4,69 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from integration_tests.hurried import run_script
+from integration_tests.hurried import IN_A_HURRY, Pace, run_script
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "sandbox-token"
-PRIMARY_KEYS = {"accounts": "accountId", "conversations": "id", "users": "id", "token_info": "authenticated_userid"}
+PRIMARY_KEYS = {
+    "accounts": ("accountId",),
+    "conversations": ("id",),
+    "users": ("id",),
+    "messages": ("id",),
+    "conversation_details": ("id",),
+    "contacts": ("id",),
+    "conversation_metrics": ("conversationId",),
+    "meetings": ("slug", "agentId"),
+    "teams": ("id",),
+    "playbooks": ("id",),
+    "landing_pages": ("playbookId", "landingPageUrl"),
+    "contacts_by_email": ("id",),
+    "contact_attributes": ("name",),
+    "conversation_stats": ("status",),
+    "token_info": ("authenticated_userid",),
+}
 EVERY_STREAM = tuple(PRIMARY_KEYS)
+# The streams that hang on the conversations, with the field of a conversation that names what is asked for.
+CHILDREN = {"messages": "id", "conversation_details": "id", "contacts": "contactId"}
+# The endpoint of each stream, as a fault plan names it.
+ENDPOINTS = {
+    "accounts": "/accounts",
+    "conversations": "/conversations/list",
+    "users": "/users/list",
+    "messages": "/conversations/*/messages",
+    "conversation_details": "^/conversations/[0-9]+$",
+    "contacts": "^/contacts/[0-9]+$",
+    "conversation_metrics": "/reports/conversations",
+    "meetings": "/users/meetings/org",
+    "teams": "/teams/org",
+    "playbooks": "/playbooks/list",
+    "landing_pages": "/playbooks/clp",
+    "contacts_by_email": "/contacts",
+    "contact_attributes": "/contacts/attributes",
+    "conversation_stats": "/conversations/stats",
+    "token_info": "/app/token_info",
+}
 # Longer than any run takes; a process that hangs is ended and fails its test.
 LONGEST_RUN = 240
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one process left: its exit code, the messages of standard output, and standard error."""
+    """What one process left: its exit code, the messages of standard output, and standard error.
+
+    `peak` is the most memory that it held, in MB; 0 for one that was killed.
+    """
 
     code: int
     messages: list[dict[str, Any]]
     stderr: str
+    peak: float = 0.0
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The messages of a type, without their envelope."""
@@ -41,7 +81,8 @@ class Run:
         return [record["data"] for record in self.of("RECORD") if record["stream"] == stream]
 
     def keys(self, stream: str) -> list[Any]:
-        return [record[PRIMARY_KEYS[stream]] for record in self.records(stream)]
+        """The key of each record: a value, or a tuple where it has several fields."""
+        return [key_of(stream, record) for record in self.records(stream)]
 
     @cached_property
     def statuses(self) -> dict[str, str]:
@@ -86,8 +127,19 @@ class Run:
 
     def last_states(self) -> list[dict[str, Any]]:
         """The newest state message of each stream, as the next sync is given it."""
-        newest = {state["stream"]["stream_descriptor"]["name"]: state for state in self.of("STATE")}
-        return list(newest.values())
+        return newest_states(self)
+
+
+def key_of(stream: str, row: Mapping[str, Any]) -> Any:
+    names = PRIMARY_KEYS[stream]
+    return row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)
+
+
+def newest_states(*runs: Run) -> list[dict[str, Any]]:
+    """What a platform has saved after these runs: the newest state message of each stream."""
+    return list(
+        {state["stream"]["stream_descriptor"]["name"]: state for run in runs for state in run.of("STATE")}.values()
+    )
 
 
 def access_token(url: str, token: str = TOKEN, **fields: Any) -> dict[str, Any]:
@@ -122,10 +174,14 @@ def run(
     state: Sequence[Mapping[str, Any]] | None = None,
     *arguments: str,
     script: str = "source-declarative-manifest",
+    pace: Pace = IN_A_HURRY,
+    kill_after: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
     """Run a verb of the connector in a hurry, and see that no secret of `config` stands in anything that it says.
 
-    The config that the connector hands back is left out of that: it has to hold them.
+    The config that the connector hands back is left out of that: it has to hold them. With `kill_after` the process is
+    killed as soon as it has printed so many records; a line that it could not finish is left out.
     """
     command = [script, verb, *arguments]
     if script == "source-declarative-manifest":
@@ -137,13 +193,22 @@ def run(
                 path.write_text(json.dumps(content), encoding="utf-8")
                 command += [f"--{name}", str(path)]
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        environment = {"AIRBYTE_ENABLE_UNSAFE_CODE": "true"}
-        code = run_script(command, environment, str(stdout), str(stderr), LONGEST_RUN)
-        lines, errors = stdout.read_text(encoding="utf-8").splitlines(), stderr.read_text(encoding="utf-8")
+        environment = {"AIRBYTE_ENABLE_UNSAFE_CODE": "true", **(environment or {})}
+        is_enough = None if kill_after is None else partial(_holds_records, stdout, kill_after)
+        code = run_script(command, environment, str(stdout), str(stderr), LONGEST_RUN, pace, is_enough)
+        output, errors = stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8")
+        # Not by splitlines(), which also splits at what a record may hold. What follows the last end of a line was cut.
+        lines = output.split("\n")[:-1]
+        peak = Path(f"{stdout}.peak")
+        megabytes = int(peak.read_text(encoding="utf-8")) / 1024 if peak.exists() else 0.0
     said = "\n".join(line for line in lines if not line.startswith('{"type":"CONTROL"')) + errors
     for secret in secrets_of(config):
         assert secret not in said, f"a secret stands in what `{verb}` says"
-    return Run(code, [json.loads(line) for line in lines], errors)
+    return Run(code, [json.loads(line) for line in lines], errors, megabytes)
+
+
+def _holds_records(stdout: Path, count: int) -> bool:
+    return stdout.exists() and stdout.read_bytes().count(b'{"type":"RECORD"') >= count
 
 
 def secrets_of(config: Mapping[str, Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """Runs `airbyte-cdk connector test` against a sandbox on a free port: `python -m integration_tests.standard_tests`.
 
-It runs in a copy, where every config that names a loopback `api_url` is sent to that port. The Docker tests of the
+It runs in a copy, where every config that names a loopback `api_url` is sent to that port, and reads two months alone:
+nothing is in a hurry here, and each month costs a report, of which there are 50 a minute. The Docker tests of the
 suite are left out: they build an image, for which neither Docker nor a network is promised here.
 """
 
@@ -8,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -15,12 +17,13 @@ from urllib.parse import urlsplit
 from sandbox import Drift, Sandbox
 
 ROOT = Path(__file__).parents[1]
+DRIFT = Drift(conversations=60, history_days=60)
 CONNECTOR = ("manifest.yaml", "components.py", "metadata.yaml", "acceptance-test-config.yml", "integration_tests")
 
 
 def main() -> int:
     """Return the exit code of the suite; any further words of the command line are passed on to its pytest."""
-    with TemporaryDirectory() as temporary, Sandbox(Drift(conversations=120)) as sandbox:
+    with TemporaryDirectory() as temporary, Sandbox(DRIFT) as sandbox:
         folder = Path(temporary) / "source-drift"
         folder.mkdir()
         for name in CONNECTOR:
@@ -37,11 +40,17 @@ def main() -> int:
 
 
 def point_at(url: str, path: Path) -> None:
-    """Replace the `api_url` of the config at `path` where it is one of this machine; other files stay as they are."""
+    """Make the config at `path` one of this Drift where it names this machine; other files stay as they are.
+
+    Every stream must have a record, so it names an address that a contact has.
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
     api_url = content.get("api_url") if isinstance(content, dict) else None
     if api_url and urlsplit(api_url).hostname in ("127.0.0.1", "localhost"):
-        path.write_text(json.dumps({**content, "api_url": url}), encoding="utf-8")
+        start_date = f"{datetime.now(UTC) - timedelta(days=61):%Y-%m-%d}"
+        address = next(filter(None, (row["attributes"].get("email") for row in DRIFT.expected("contacts"))))
+        ours = {"api_url": url, "start_date": start_date, "contact_emails": [address]}
+        path.write_text(json.dumps({**content, **ours}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ from collections import Counter
 
 import pytest
 
-from integration_tests.connector import EVERY_STREAM, Run, access_token, catalog, run
+from integration_tests.connector import CHILDREN, EVERY_STREAM, PRIMARY_KEYS, Run, access_token, catalog, run
 from sandbox import Drift, Options, Sandbox
 
+LISTS = ("accounts", "conversations")
 SCRIPTS = ("source-declarative-manifest", "source-drift")
+# What costs a request for each conversation is read whole in test_complete.py.
+CHEAP_STREAMS = tuple(stream for stream in EVERY_STREAM if stream not in (*CHILDREN, "conversation_metrics"))
 SIZES = {
-    "empty": Drift(accounts=0, conversations=0, users=0),
+    "empty": Drift(accounts=0, conversations=0, users=0, teams=0, playbooks=0, landing_pages=0),
     "one row": Drift(accounts=1, conversations=1, users=1),
     "one full page": Drift(accounts=65, conversations=50, users=1),
     "full pages": Drift(accounts=130, conversations=100, users=2),
@@ -32,10 +35,10 @@ def assert_complete(read: Run, drift: Drift, streams: tuple[str, ...] = EVERY_ST
 @pytest.mark.parametrize("size", SIZES)
 def test_every_record_is_read_once(size: str, paging: str) -> None:
     """In each generation of paging, with the maxima of each endpoint enforced, exactly Drift's keys are read."""
-    drift = SIZES[size]
-    with Sandbox(drift, Options(paging=paging, over_limit="refuse")) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog(*EVERY_STREAM))
-    assert_complete(read, drift)
+    drift, streams = SIZES[size], CHEAP_STREAMS if size == "many pages" or paging != "both" else EVERY_STREAM
+    with Sandbox(drift, Options(paging=paging, over_limit="refuse", reports_per_minute=None)) as sandbox:
+        read = run("read", access_token(sandbox.url), catalog(*streams))
+    assert_complete(read, drift, streams)
 
 
 @pytest.mark.parametrize("paging", ["next", "links", "both"])
@@ -43,10 +46,11 @@ def test_every_record_is_read_once(size: str, paging: str) -> None:
     "last_page", ["omitted", "null", "empty_string", "more_false", "empty_page", "empty_page_repeats"]
 )
 def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) -> None:
-    """However Drift says that there is no further page, the walk ends there, complete."""
+    """However Drift says that there is no further page, of messages too, the walk ends there, complete."""
+    # Some of these conversations have 50, 51 and 100 messages: one full page, one and a bit, two.
     drift = Drift(accounts=130, conversations=100, users=1)
     # An empty page of accounts that names itself again is an error: it does not move forward.
-    streams = ("conversations",) if last_page == "empty_page_repeats" else ("accounts", "conversations")
+    streams = ("conversations", "messages") if last_page == "empty_page_repeats" else (*LISTS, "messages")
     with Sandbox(drift, Options(paging=paging, last_page=last_page, accounts_next="slash")) as sandbox:
         read = run("read", access_token(sandbox.url), catalog(*streams))
     assert_complete(read, drift, streams)
@@ -55,39 +59,19 @@ def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_verbs_work_in_both_scripts(script: str) -> None:
     """`check`, `discover` and `read` do the same in the CDK's script and in ours."""
-    drift = Drift(accounts=70, conversations=60, users=5)
-    with Sandbox(drift) as sandbox:
+    drift = Drift(accounts=70, conversations=20, users=5)
+    with Sandbox(drift, Options(reports_per_minute=None)) as sandbox:
         config = access_token(sandbox.url)
         assert run("check", config, script=script).connection == ("SUCCEEDED", "")
         (discovered,) = run("discover", config, script=script).of("CATALOG")
-        assert [stream["name"] for stream in discovered["streams"]] == list(EVERY_STREAM)
+        keys = {stream["name"]: stream["source_defined_primary_key"] for stream in discovered["streams"]}
+        assert keys == {stream: [[name] for name in names] for stream, names in PRIMARY_KEYS.items()}
         assert_complete(run("read", config, catalog(*EVERY_STREAM), script=script), drift)
 
 
-def test_records_are_as_drift_sends_them() -> None:
-    """A record is Drift's row, field by field, and the token stands in none of them."""
-    drift = Drift(accounts=70, conversations=60, users=5)
-    with Sandbox(drift) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog(*EVERY_STREAM))
-    for stream in ("accounts", "conversations", "users"):
-        assert read.records(stream) == list(drift.expected(stream)), stream
-    (token_info,) = read.records("token_info")
+def test_the_token_is_no_record() -> None:
+    """The row about the token names its scopes, and holds the token nowhere."""
+    with Sandbox(Drift(conversations=1)) as sandbox:
+        (token_info,) = run("read", access_token(sandbox.url), catalog("token_info")).records("token_info")
     assert "conversation_read" in token_info["scope"].split(), token_info
     assert "access_token" not in token_info, token_info
-
-
-def test_the_budget_holds_off_drifts_limit() -> None:
-    """A sync that has the whole limit to itself is never throttled."""
-    with Sandbox(Drift(accounts=3000, conversations=2500), Options(rate_limit=(1000, 20.0))) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog("accounts", "conversations"))
-        assert read.code == 0, read.error()
-        assert set(sandbox.journal.statuses()) == {200}, sandbox.journal.statuses()
-
-
-def test_a_shared_limit_slows_the_sync_down() -> None:
-    """A sync that others leave little of the limit is throttled, waits and finishes."""
-    drift = Drift(accounts=600, conversations=600)
-    with Sandbox(drift, Options(rate_limit=(20, 4.0))) as sandbox:
-        read = run("read", access_token(sandbox.url), catalog("accounts", "conversations"))
-        assert sandbox.journal.statuses()[429] > 0, "the limit was never reached"
-    assert_complete(read, drift, ("accounts", "conversations"))

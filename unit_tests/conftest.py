@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ import requests
 import requests_mock
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, SyncMode, Type
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
+from airbyte_cdk.sources.declarative.interpolation import jinja
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.http import rate_limiting
@@ -47,43 +49,160 @@ NOW = 1_768_478_400_000  # 2026-01-15T12:00:00Z
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+# 2100-01-01, where the last window of the reports ends.
+LATEST = 4_102_444_800_000
+REPORTS = "/reports/conversations"
 # No test needs as many requests: beyond it a walk runs in circles.
 MOST_REQUESTS = 400
 
 
+# The contact whom the configs of these tests ask for.
+EMAIL = "one@example.com"
+METRICS = [
+    "createdAt",
+    "updatedAt",
+    "lastAgentId",
+    "endUserId",
+    "firstCloseAt",
+    "firstAgentMessageAt",
+    "timeToCloseMillis",
+    "timeToAgentResponseMillis",
+    "numAgentMessages",
+    "numBotMessages",
+    "numEndUserMessages",
+    "relatedPlaybookId",
+    "meaningfulConversation",
+]
+
+
+def report(*rows: tuple[int, Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """A report of Drift: id and metrics of each conversation, "NaN" for what is not given."""
+    data = [{"conversationId": key, "metrics": [given.get(name, "NaN") for name in METRICS]} for key, given in rows]
+    return {"count": len(rows), "data": data, **more}
+
+
 @dataclass
 class Stream:
-    """What is particular about a stream: where it is asked for, its key, its scope, and how its answer looks."""
+    """What is particular about a stream: where it is asked for, its keys, its scope, and how its answer looks.
+
+    `path` is that of the row with the key `one`; `more` is what any row has beside its key; `needs` is what the
+    config must hold, so that one sync asks for that path once.
+    """
 
     path: str
-    key: str
+    keys: list[str]
     scope: str
     envelope: Callable[[list[dict[str, Any]]], Any]
     one: Any = 1
     method: str = "GET"
+    shape: str = "a list of objects"
+    more: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, Any] = field(default_factory=dict)
+    # A 404 is left out with a line in the log: somebody deleted it after it was listed.
+    skips: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.keys[0]
 
     @property
     def asked(self) -> str:
         return f"{self.method} {self.path}"
 
     def row(self, key: Any = None) -> dict[str, Any]:
-        return {self.key: self.one if key is None else key}
+        return {self.key: self.one if key is None else key, **self.more}
 
     def body(self, *keys: Any) -> Any:
         return self.envelope([self.row(key) for key in keys or [None]])
 
 
+def _data(rows: list[dict[str, Any]]) -> Any:
+    return {"data": rows}
+
+
+def _root(rows: list[dict[str, Any]]) -> Any:
+    return rows
+
+
+def _one(rows: list[dict[str, Any]]) -> Any:
+    return {"data": rows[0]}
+
+
 STREAMS = {
     "accounts": Stream(
-        "/accounts", "accountId", "account_read", lambda rows: {"data": {"accounts": rows}}, "1_a.example"
+        "/accounts", ["accountId"], "account_read", lambda rows: {"data": {"accounts": rows}}, "1_a.example"
     ),
-    "conversations": Stream("/conversations/list", "id", "conversation_read", lambda rows: {"data": rows}),
-    "users": Stream("/users/list", "id", "user_read", lambda rows: {"data": rows}),
+    # Its row leads to one conversation and to one contact.
+    "conversations": Stream("/conversations/list", ["id"], "conversation_read", _data, more={"contactId": 1}),
+    "users": Stream("/users/list", ["id"], "user_read", _data),
+    "messages": Stream(
+        "/conversations/1/messages",
+        ["id"],
+        "conversation_read",
+        lambda rows: {"data": {"messages": rows}, "pagination": {"more": False}},
+        skips=True,
+    ),
+    "conversation_details": Stream(
+        "/conversations/1", ["id"], "conversation_read", _one, shape="an object", skips=True
+    ),
+    "contacts": Stream("/contacts/1", ["id"], "contact_read", _one, shape="an object", skips=True),
+    "conversation_metrics": Stream(
+        REPORTS,
+        ["conversationId"],
+        "conversation_read",
+        lambda rows: report(*[(row["conversationId"], {}) for row in rows]),
+        method="POST",
+        # One window up to the clock, and not the hundred and more since 2014.
+        needs={"start_date": "2026-01-01"},
+    ),
+    "meetings": Stream("/users/meetings/org", ["slug", "agentId"], "user_read", _data, "a-b", more={"agentId": 1}),
+    "teams": Stream("/teams/org", ["id"], "user_read", _data),
+    "playbooks": Stream("/playbooks/list", ["id"], "playbook_read", _root),
+    "landing_pages": Stream(
+        "/playbooks/clp",
+        ["playbookId", "landingPageUrl"],
+        "playbook_read",
+        _root,
+        more={"landingPageUrl": "https://www.example.com/a"},
+    ),
+    "contacts_by_email": Stream(
+        "/contacts", ["id"], "contact_read", _data, needs={"contact_emails": [EMAIL]}, skips=True
+    ),
+    "contact_attributes": Stream(
+        "/contacts/attributes",
+        ["name"],
+        "all_contact_read",
+        lambda rows: {"data": {"properties": rows}},
+        "company",
+    ),
+    "conversation_stats": Stream(
+        "/conversations/stats",
+        ["status"],
+        "conversation_read",
+        lambda rows: {"conversationCount": {row["status"]: 1 for row in rows}},
+        "OPEN",
+        shape="an object of numbers",
+    ),
     "token_info": Stream(
-        "/app/token_info", "authenticated_userid", "of any kind", lambda rows: rows[0], "orgId:1", method="POST"
+        "/app/token_info",
+        ["authenticated_userid"],
+        "of any kind",
+        lambda rows: rows[0],
+        "orgId:1",
+        method="POST",
+        shape="an object",
     ),
 }
+# Lists that are paged or read at once, in three of the places where their rows can be; what holds for the others is
+# in test_streams.py.
 LISTS = ["accounts", "conversations", "users"]
+# What each changed conversation is asked for by itself.
+CHILDREN = ["messages", "conversation_details", "contacts"]
+
+
+def needs(*streams: str) -> dict[str, Any]:
+    """What a config must hold beside the credentials for one row of each of the streams."""
+    return {name: value for stream in streams for name, value in STREAMS[stream].needs.items()}
 
 
 @dataclass
@@ -139,18 +258,29 @@ class Drift:
     """Answers per path what it was told to, the last answer again and again, and keeps what it was asked.
 
     Every other host answers with a record whose key is 666; none of them may ever reach the output.
+
+    Whoever reads the reports asks at last for those that are dated ahead of the clock. There are none of them, and
+    that request is not kept, so that these tests can treat the reports as any other list; `has_ahead` changes that.
     """
+
+    has_ahead = False
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.requests: list[requests.PreparedRequest] = []
         self.foreign: list[requests.PreparedRequest] = []
         self._answers: dict[str, list[Any]] = {}
+        self._others: Any = Answer({"error": "not_found"}, 404)
         for stream in STREAMS.values():
             self.answers(stream.path, stream.body())
 
     def answers(self, path: str, *answers: Any) -> None:
         self._answers[path] = list(answers)
+
+    def answers_all(self, answer: Any) -> None:
+        """Forgets what any path answers, and answers all of them with this."""
+        self._answers.clear()
+        self._others = answer
 
     def asked(self, path: str) -> list[requests.PreparedRequest]:
         return [request for request in self.requests if urlsplit(request.url).path == path]
@@ -169,10 +299,12 @@ class Drift:
             self.foreign.append(prepared)
             known = [stream for stream in STREAMS.values() if stream.path == place.path]
             return self._response(request, Answer(known[0].body(666) if known else {"data": [{"id": 666}]}))
+        if not self.has_ahead and self._is_ahead(prepared):
+            return self._response(request, Answer(report()))
         self.requests.append(prepared)
         if len(self.requests) > MOST_REQUESTS:
             raise RuntimeError(f"An endless loop: {len(self.requests)} requests, the last one {prepared.url}")
-        answers = self._answers.get(place.path, [Answer({"error": "not_found"}, 404)])
+        answers = self._answers.get(place.path, [self._others])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if callable(answer) and not isinstance(answer, type):
             answer = answer(prepared)
@@ -184,6 +316,13 @@ class Drift:
                 answer.request = request._request
             raise answer
         return self._response(request, answer if isinstance(answer, Answer) else Answer(answer))
+
+    def _is_ahead(self, request: requests.PreparedRequest) -> bool:
+        """Whether a report begins ahead of the clock and ends where no clock comes to."""
+        if urlsplit(request.url).path != REPORTS:
+            return False
+        low, high = json.loads(request.body or b"")["filters"][0]["values"]
+        return low > self.clock.now * 1000 and high == LATEST
 
     def _response(self, request: Any, answer: Answer) -> requests.Response:
         headers = {"Date": self.clock.date, "Content-Type": "application/json", **answer.headers}
@@ -219,6 +358,14 @@ class Outcome:
     def errors(self) -> list[Any]:
         """The errors of streams; the last one of a failed read only says which streams failed."""
         return [message.trace.error for message in self.output.errors if message.trace.error.stream_descriptor]
+
+    @property
+    def message(self) -> str:
+        """The one message of the one thing that went wrong, be it in a stream or before any began."""
+        found = {message.trace.error.message for message in self.output.errors}
+        found = {error.message for error in self.errors} or found
+        assert len(found) == 1, found
+        return str(found.pop())
 
     def error(self, stream: str) -> Any:
         found = [error for error in self.errors if error.stream_descriptor.name == stream]
@@ -293,9 +440,21 @@ _schema = cache(concurrent_declarative_source.get_declarative_component_schema)
 
 
 class Source(YamlDeclarativeSource):
-    """The source of the real manifest; what the CDK makes of its text is made once for all tests, in half the time."""
+    """The source of the real manifest, which saves time on what is the same in all tests.
+
+    What the CDK makes of its text is made once, and a read builds only the streams that it selects.
+    """
 
     _prepared = b""
+
+    def __init__(self, **given: Any) -> None:
+        catalog = given.get("catalog")
+        self._selected = {stream.stream.name for stream in catalog.streams} if catalog else set(STREAMS)
+        super().__init__(**given)
+
+    def _create_streams(self, selected_configs: Any, all_configs: Any) -> Any:
+        selected = [stream for stream in selected_configs if stream["name"] in self._selected]
+        return super()._create_streams(selected, all_configs)
 
     def _read_and_parse_yaml_file(self, path_to_yaml_file: str) -> dict[str, Any]:
         return _manifest()
@@ -328,18 +487,26 @@ class Connector:
         *streams: str,
         config: Mapping[str, Any] | None = None,
         state: Mapping[str, Any] | None = None,
+        states: Mapping[str, Mapping[str, Any]] | None = None,
         debug: bool = False,
     ) -> Outcome:
-        """Reads the streams; with a state, even an empty one, incrementally. The state is of the first stream."""
-        given = _config_or_default(config)
-        mode = SyncMode.full_refresh if state is None else SyncMode.incremental
+        """Reads the streams; with a state, even an empty one, incrementally. The state is of the first stream,
+        unless `states` name those of several.
+
+        Without a config it is one with what the streams need.
+        """
+        given = _config_or_default(config, *streams)
+        given_states = states or ({streams[0]: state} if state is not None else None)
+        mode = SyncMode.full_refresh if given_states is None else SyncMode.incremental
         catalog = CatalogBuilder()
         for stream in streams:
             catalog = catalog.with_stream(stream, mode)
-        states = StateBuilder().with_stream_state(streams[0], state).build() if state else []
+        saved = StateBuilder()
+        for stream, its_state in (given_states or {}).items():
+            saved = saved.with_stream_state(stream, its_state) if its_state else saved
         self._capsys.readouterr()
-        source = self.source(given, catalog.build(), states)
-        output = read(source, given, catalog.build(), states, expecting_exception=True, debug=debug)
+        source = self.source(given, catalog.build(), saved.build())
+        output = read(source, given, catalog.build(), saved.build(), expecting_exception=True, debug=debug)
         return Outcome(output, "".join(self._capsys.readouterr()))
 
     def check(self, config: Mapping[str, Any] | None = None) -> Outcome:
@@ -360,8 +527,8 @@ class Connector:
         )
 
 
-def _config_or_default(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    return config() if given is None else dict(given)
+def _config_or_default(given: Mapping[str, Any] | None, *streams: str) -> dict[str, Any]:
+    return config(**needs(*streams)) if given is None else dict(given)
 
 
 @pytest.fixture(scope="session")
@@ -387,7 +554,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_sync, "datetime", SimpleNamespace(datetime=now))
     monkeypatch.setattr(call_rate, "time", SimpleNamespace(sleep=clock.pause))
     monkeypatch.setattr(pyrate_limiter.clocks, "time", clock.time)
-    monkeypatch.setattr(components, "time", SimpleNamespace(time=clock.time))
+    moments = count()
+    read_at = SimpleNamespace(time=clock.time, time_ns=lambda: int(clock.now * 1e9) + next(moments))
+    # Nobody answers where a test drives the router itself.
+    monkeypatch.setattr(components.Health, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(components, "time", read_at)
+    # What the templates of the manifest look at.
+    monkeypatch.setitem(jinja._ENVIRONMENT.globals, "now_utc", lambda: datetime.fromtimestamp(clock.now, UTC))
     return clock
 
 
@@ -401,8 +574,12 @@ def drift(clock: Clock) -> Iterator[Drift]:
 
 
 @pytest.fixture
-def connector(drift: Drift, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Connector]:
+def connector(
+    drift: Drift, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connector]:
     """The connector, in front of the made-up Drift."""
+    # A command has a cache of its own; streams that are built without one would share theirs between tests.
+    monkeypatch.setenv("REQUEST_CACHE_PATH", str(tmp_path))
     update_secrets([])
     yield Connector(capsys, tmp_path)
     update_secrets([])
@@ -414,6 +591,7 @@ def response(
     status: int = 200,
     url: str = f"{API}/users/list",
     method: str = "GET",
+    sent: Any = None,
     **headers: str | None,
 ) -> requests.Response:
     """An answer as a component gets it. Header names are written with underscores; None leaves `Date` out."""
@@ -423,5 +601,5 @@ def response(
     given = {"Date": formatdate(NOW / 1000, usegmt=True), **{n.replace("_", "-"): v for n, v in headers.items()}}
     made.headers.update({name: value for name, value in given.items() if value is not None})
     made.url = url
-    made.request = requests.Request(method, url).prepare()
+    made.request = requests.Request(method, url, json=sent).prepare()
     return made

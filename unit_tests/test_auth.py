@@ -22,6 +22,7 @@ from unit_tests.conftest import (
     Drift,
     Outcome,
     config,
+    needs,
 )
 
 TOKEN_PATH = "/oauth2/token"
@@ -30,7 +31,7 @@ CLIENT_SECRET = "made-up-client-secret"
 
 
 def oauth(**more: Any) -> dict[str, Any]:
-    """A config of an OAuth app whose access token ran out."""
+    """A config of an OAuth app whose access token ran out, with what the streams need."""
     credentials = {
         "credentials": "oauth2.0",
         "client_id": "made-up-client-id",
@@ -38,7 +39,7 @@ def oauth(**more: Any) -> dict[str, Any]:
         "refresh_token": REFRESH_TOKEN,
         "access_token": "stale-token",
     }
-    return {"credentials": {**credentials, **more}}
+    return {"credentials": {**credentials, **more}, **needs(*STREAMS)}
 
 
 def in_an_hour() -> str:

@@ -21,37 +21,40 @@ from unit_tests.conftest import API, MINUTE, NOW, SECRET, TOKEN, Clock, Connecto
 
 ROWS = [{"id": 1}, {"id": 2}]
 ENVELOPES = [
-    pytest.param({"data": ROWS}, ["data"], False, ROWS, id="data-array"),
-    pytest.param({"data": {"accounts": ROWS, "total": 2}}, ["data", "accounts"], False, ROWS, id="data.accounts"),
-    pytest.param({"data": {"properties": ROWS}}, ["data", "properties"], False, ROWS, id="data.properties"),
-    pytest.param(ROWS, [], False, ROWS, id="root-array"),
-    pytest.param({"id": 1}, [], True, [{"id": 1}], id="root-object"),
-    pytest.param({"data": {"id": 1}}, ["data"], True, [{"id": 1}], id="data-object"),
-    pytest.param({"data": []}, ["data"], False, [], id="no-rows"),
-    pytest.param([], [], False, [], id="no-rows-at-the-root"),
-    pytest.param({"data": ROWS, "error": None}, ["data"], False, ROWS, id="error-null"),
-    pytest.param({"data": ROWS, "errors": []}, ["data"], False, ROWS, id="errors-empty"),
-    pytest.param({"data": [{"error": "its"}]}, ["data"], False, [{"error": "its"}], id="error-inside-a-row"),
+    pytest.param({"data": ROWS}, ["data"], "list", ROWS, id="data-array"),
+    pytest.param({"data": {"accounts": ROWS, "total": 2}}, ["data", "accounts"], "list", ROWS, id="data.accounts"),
+    pytest.param({"data": {"properties": ROWS}}, ["data", "properties"], "list", ROWS, id="data.properties"),
+    pytest.param(ROWS, [], "list", ROWS, id="root-array"),
+    pytest.param({"id": 1}, [], "one", [{"id": 1}], id="root-object"),
+    pytest.param({"data": {"id": 1}}, ["data"], "one", [{"id": 1}], id="data-object"),
+    pytest.param({"data": []}, ["data"], "list", [], id="no-rows"),
+    pytest.param([], [], "list", [], id="no-rows-at-the-root"),
+    pytest.param({"data": ROWS, "error": None}, ["data"], "list", ROWS, id="error-null"),
+    pytest.param({"data": ROWS, "errors": []}, ["data"], "list", ROWS, id="errors-empty"),
+    pytest.param({"data": [{"error": "its"}]}, ["data"], "list", [{"error": "its"}], id="error-inside-a-row"),
 ]
 WRONG = [
-    *[pytest.param({"data": value}, ["data"], False, id=f"data-{value!r}") for value in (None, "rows", 1, True, {}, 0)],
-    *[pytest.param({"data": [row]}, ["data"], False, id=f"array-of-{row!r}") for row in (None, "row", 1, [], True)],
-    pytest.param({"data": [{"id": 1}, None]}, ["data"], False, id="one-null-among-rows"),
-    pytest.param({}, ["data"], False, id="data-missing"),
-    pytest.param({"data": {"id": 1}}, ["data"], False, id="object-for-array"),
-    pytest.param({"data": {}}, ["data", "accounts"], False, id="accounts-missing"),
-    pytest.param({"data": None}, ["data", "accounts"], False, id="accounts-under-null"),
-    pytest.param({"data": "accounts"}, ["data", "accounts"], False, id="accounts-under-a-string"),
-    pytest.param({"data": [{"accounts": []}]}, ["data", "accounts"], False, id="accounts-under-an-array"),
-    pytest.param(ROWS, ["data"], False, id="root-array-for-object"),
-    pytest.param({"data": ROWS}, [], False, id="object-for-root-array"),
-    pytest.param({"data": ROWS}, ["data"], True, id="array-for-one-record"),
-    pytest.param({"data": {}}, ["data"], True, id="empty-object-for-one-record"),
-    pytest.param({}, [], True, id="empty-object-at-the-root"),
-    pytest.param([], [], True, id="empty-array-for-one-record-at-the-root"),
-    pytest.param({"data": []}, ["data"], True, id="empty-array-for-one-record"),
-    *[pytest.param({"data": value}, ["data"], True, id=f"one-record-{value!r}") for value in (None, "row", 1, True)],
-    *[pytest.param(value, ["data"], False, id=f"root-{value!r}") for value in (1, b'"data"', True, [], b"null")],
+    *[
+        pytest.param({"data": value}, ["data"], "list", id=f"data-{value!r}")
+        for value in (None, "rows", 1, True, {}, 0)
+    ],
+    *[pytest.param({"data": [row]}, ["data"], "list", id=f"array-of-{row!r}") for row in (None, "row", 1, [], True)],
+    pytest.param({"data": [{"id": 1}, None]}, ["data"], "list", id="one-null-among-rows"),
+    pytest.param({}, ["data"], "list", id="data-missing"),
+    pytest.param({"data": {"id": 1}}, ["data"], "list", id="object-for-array"),
+    pytest.param({"data": {}}, ["data", "accounts"], "list", id="accounts-missing"),
+    pytest.param({"data": None}, ["data", "accounts"], "list", id="accounts-under-null"),
+    pytest.param({"data": "accounts"}, ["data", "accounts"], "list", id="accounts-under-a-string"),
+    pytest.param({"data": [{"accounts": []}]}, ["data", "accounts"], "list", id="accounts-under-an-array"),
+    pytest.param(ROWS, ["data"], "list", id="root-array-for-object"),
+    pytest.param({"data": ROWS}, [], "list", id="object-for-root-array"),
+    pytest.param({"data": ROWS}, ["data"], "one", id="array-for-one-record"),
+    pytest.param({"data": {}}, ["data"], "one", id="empty-object-for-one-record"),
+    pytest.param({}, [], "one", id="empty-object-at-the-root"),
+    pytest.param([], [], "one", id="empty-array-for-one-record-at-the-root"),
+    pytest.param({"data": []}, ["data"], "one", id="empty-array-for-one-record"),
+    *[pytest.param({"data": value}, ["data"], "one", id=f"one-record-{value!r}") for value in (None, "row", 1, True)],
+    *[pytest.param(value, ["data"], "list", id=f"root-{value!r}") for value in (1, b'"data"', True, [], b"null")],
 ]
 ERRORS = [
     {"error": {"type": "x", "message": SECRET}},
@@ -110,25 +113,25 @@ def test_body_that_is_not_json_is_refused(content: bytes) -> None:
     assert error.value.__cause__ is None, repr(error.value.__cause__)
 
 
-@pytest.mark.parametrize(("body", "records_at", "single", "expected"), ENVELOPES)
-def test_rows_of_every_envelope(body: Any, records_at: list[str], single: bool, expected: Any) -> None:
+@pytest.mark.parametrize(("body", "records_at", "envelope", "expected"), ENVELOPES)
+def test_rows_of_every_envelope(body: Any, records_at: list[str], envelope: str, expected: Any) -> None:
     """The rows of each of Drift's envelopes come in their order."""
-    assert components.rows_of(response(body), records_at, single) == expected
+    assert components.rows_of(response(body), records_at, envelope) == expected
 
 
-@pytest.mark.parametrize(("body", "records_at", "single"), WRONG)
-def test_rows_of_another_shape_are_refused(body: Any, records_at: list[str], single: bool) -> None:
+@pytest.mark.parametrize(("body", "records_at", "envelope"), WRONG)
+def test_rows_of_another_shape_are_refused(body: Any, records_at: list[str], envelope: str) -> None:
     """A missing path, and a value of another kind, are an error and never zero rows."""
     with pytest.raises(components.UnexpectedAnswer, match=r"JSON that has not (a list of objects|an object) at"):
-        components.rows_of(response(body), records_at, single)
+        components.rows_of(response(body), records_at, envelope)
 
 
 @pytest.mark.parametrize("body", ERRORS, ids=str)
-@pytest.mark.parametrize("single", [False, True])
-def test_error_beside_or_instead_of_rows_is_refused(body: Any, single: bool) -> None:
+@pytest.mark.parametrize("envelope", ["list", "one", "list or one", "counts", "report"])
+def test_error_beside_or_instead_of_rows_is_refused(body: Any, envelope: str) -> None:
     """An `error` or `errors` makes an answer an error, whatever data stands beside it."""
     with pytest.raises(components.UnexpectedAnswer, match=r"^an error object$"):
-        components.rows_of(response(body), [] if single else ["data"], single)
+        components.rows_of(response(body), [] if envelope == "one" else ["data"], envelope)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ def test_trouble_is_one_sentence_without_the_body(answer: Any, expected: str | N
 
 def test_trouble_names_the_root_of_a_single_record() -> None:
     """A record that was looked for at the root is said to be missing there."""
-    assert components.trouble_of(response({}), [], True) == (
+    assert components.trouble_of(response({}), [], "one") == (
         "Drift answered GET /users/list with JSON that has not an object at its root."
     )
 
@@ -262,7 +265,7 @@ def test_page_query_keeps_what_was_read_out_of_the_request() -> None:
 def test_unread_leaves_out_what_was_read(fragment: str, expected: list[int]) -> None:
     """Rows up to the last one of the page before, and rows older than the walk before, are left out."""
     rows = [{"id": 1, "updatedAt": NOW + 5}, {"id": 2, "updatedAt": NOW}, {"id": 3, "updatedAt": NOW - 5}]
-    left = components.unread(response(url=f"{API}/x?y=z#{fragment}"), rows, "id")
+    left = components.unread(response(url=f"{API}/x?y=z#{fragment}"), rows, "id", "updatedAt")
     assert [row["id"] for row in left] == expected
 
 
@@ -280,10 +283,10 @@ def extractor(records_at: list[str] | None = None, **more: Any) -> components.Dr
     return components.DriftRecordExtractor(parameters={}, records_at=records_at or [], **more)
 
 
-@pytest.mark.parametrize(("body", "records_at", "single", "expected"), ENVELOPES)
-def test_extractor_yields_the_records(body: Any, records_at: list[str], single: bool, expected: Any) -> None:
+@pytest.mark.parametrize(("body", "records_at", "envelope", "expected"), ENVELOPES)
+def test_extractor_yields_the_records(body: Any, records_at: list[str], envelope: str, expected: Any) -> None:
     """The extractor yields the rows of each envelope."""
-    rows = list(extractor(records_at, single_record=single).extract_records(response(body)))
+    rows = list(extractor(records_at, envelope=envelope).extract_records(response(body)))
     assert rows == expected
 
 
@@ -516,7 +519,7 @@ def test_handler_outlives_a_long_throttle() -> None:
 
 
 def backoff(**more: Any) -> components.DriftBackoffStrategy:
-    return components.DriftBackoffStrategy(parameters={}, records_at=["data"], **more)
+    return components.DriftBackoffStrategy(config={}, parameters={}, records_at=["data"], **more)
 
 
 @pytest.mark.parametrize("status", [429, 500, 200])
@@ -670,11 +673,13 @@ def sent(query: str) -> dict[str, str]:
 
 
 def test_first_queries_and_page_sizes() -> None:
-    """The first page of the conversations has an empty page_token, that of the accounts index 0."""
+    """The first page of the conversations has an empty page_token, that of the accounts index 0, messages none."""
     conversations = components.ConversationsPagination(parameters={}, records_at=["data"], page_size=50)
     accounts = components.AccountsPagination(parameters={}, records_at=["data", "accounts"], page_size=65)
     assert (sent(conversations.initial_token)["page_token"], conversations.get_page_size()) == ("", 50)
     assert (sent(accounts.initial_token), accounts.get_page_size()) == ({"index": "0", "size": "65"}, 65)
+    messages = components.MessagesPagination(parameters={}, records_at=["data", "messages"], page_size=50)
+    assert (messages.initial_token, messages.get_page_size()) == (None, 50)
 
 
 def test_next_query_of_each_pagination() -> None:
@@ -706,6 +711,10 @@ class Authenticator:
     def refresh_and_set_access_token(self) -> None:
         self.refreshed += 1
         self.get_auth_header()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self.get_auth_header())
+        return request
 
 
 def guard(*headers: Any) -> components.AuthenticatorGuard:
@@ -819,7 +828,7 @@ def test_token_info_requester_sends_the_token_in_header_and_body(drift: Drift) -
         parameters={},
         authenticator=BearerAuthenticator(provider, {}, {}),
     )
-    answer = requester.send_request(request_params={"never": "sent"})
+    answer = requester.send_request(stream_slice={}, request_params={"never": "sent"})
     [request] = drift.requests
     assert answer.json() == {"authenticated_userid": "orgId:1"}
     assert (request.method, request.url, json.loads(request.body), request.headers["Authorization"]) == (

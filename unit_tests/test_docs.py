@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+
+from components import DAY, MeetingsPagination, ReportsPagination
 
 ROOT = Path(__file__).parents[1]
 PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -26,7 +29,12 @@ SECTIONS = [
     "Changelog",
 ]
 MANIFEST = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
-STREAMS = {name: MANIFEST["definitions"][name] for name in (ref["$ref"].split("/")[-1] for ref in MANIFEST["streams"])}
+STREAMS = {
+    stream["name"]: stream for stream in ManifestReferenceResolver().preprocess_manifest(dict(MANIFEST))["streams"]
+}
+INCREMENTAL = {name for name, stream in STREAMS.items() if "incremental_sync" in stream}
+CHILDREN = {name for name, stream in STREAMS.items() if "parent_stream_configs" in str(stream["retriever"])}
+PUBLISHED = {"accounts", "contacts", "conversations", "messages", "users"}
 SPEC = MANIFEST["spec"]["connection_specification"]
 COMPONENTS = ast.parse((ROOT / "components.py").read_text(encoding="utf-8"))
 HOLE = "…"
@@ -63,14 +71,11 @@ def stream_row(name: str) -> list[str]:
     """A stream as the papers show it: name, request, key, modes and scope."""
     stream = STREAMS[name]
     parameters = stream["$parameters"]
-    own = stream["retriever"].get("requester", {}) if "retriever" in stream else {}
-    requester = MANIFEST["definitions"][own["$ref"].split("/")[-1]] if own else {}
-    incremental = stream.get("incremental_sync")
-    cursor = incremental and {**MANIFEST["definitions"][incremental["$ref"].split("/")[-1]], **incremental}
+    cursor = stream.get("incremental_sync")
     scope = parameters["required_scope"]
     return [
         f"`{name}`",
-        f"`{requester.get('http_method', 'GET')} /{parameters['endpoint']}`",
+        f"`{stream['retriever']['requester']['http_method']} /{parameters['endpoint']}`",
         ", ".join(f"`{field}`" for field in stream["primary_key"]),
         f"full refresh, incremental (`{cursor['cursor_field']}`)" if cursor else "full refresh",
         "any" if scope == "of any kind" else f"`{scope}`",
@@ -84,10 +89,9 @@ def flat(message: str) -> str:
 
 
 def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[str]:
-    """Every `error_message` of the manifest."""
+    """Every `error_message` and `failure_message` of the manifest."""
     if isinstance(node, dict):
-        if isinstance(node.get("error_message"), str):
-            yield flat(node["error_message"])
+        yield from (flat(node[key]) for key in ("error_message", "failure_message") if isinstance(node.get(key), str))
         for value in node.values():
             yield from messages_of_the_manifest(value)
     elif isinstance(node, list):
@@ -138,11 +142,11 @@ def texts(expression: ast.expr, assigned: dict[str, list[ast.expr]], constants: 
                 parts.append(str(part.value))
                 continue
             name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
-            values = assigned.get(name, [])
+            values = [value for value in assigned.get(name, []) if value.lineno < expression.lineno][-1:]
             if name in constants:
                 yield flat(constants[name])
-            elif len(values) == 1 and isinstance(values[0], ast.Constant):
-                parts.append(str(values[0].value))
+            elif values and isinstance(values[0], ast.Constant | ast.JoinedStr):
+                parts.append(list(texts(values[0], assigned, constants))[-1])
             else:
                 parts.append(HOLE)
         yield flat("".join(parts))
@@ -187,7 +191,7 @@ def test_the_picture_shows_every_key() -> None:
     assert set(drawn) == set(STREAMS)
     for name, body in drawn.items():
         fields = re.findall(r"^ +(\w+) (\w+)( PK)?", body, re.MULTILINE)
-        declared = MANIFEST["schemas"][name]["properties"]
+        declared = STREAMS[name]["schema_loader"]["schema"]["properties"]
         assert [field for _, field, key in fields if key] == STREAMS[name]["primary_key"], (name, fields)
         for kind, field, _ in fields:
             assert kind in declared.get(field, {}).get("type", []), (name, field, kind)
@@ -205,8 +209,60 @@ def test_every_stream_is_in_the_incremental_table() -> None:
 def test_no_sync_mode_is_promised_that_is_not_there() -> None:
     """The table of sync modes names the incremental streams and no other."""
     rows = {row[0]: row[1] for row in table(section(DOCS, "Supported sync modes"), "Mode")}
-    incremental = {name for name, stream in STREAMS.items() if "incremental_sync" in stream}
-    assert named_streams([rows["Incremental, append or append + deduped"]]) == incremental, rows
+    assert named_streams([rows["Incremental, append or append + deduped"]]) == INCREMENTAL, rows
+
+
+def test_every_stream_is_described() -> None:
+    """Under the table of streams, the page for users says of each stream in one item what it is, and of no other."""
+    described = re.findall(r"^- \*\*(\w+)\*\*: ", section(DOCS, "Supported streams"), re.MULTILINE)
+    assert described == list(STREAMS)
+
+
+@pytest.mark.parametrize("path", [DOCS, ROOT / "AGENTS.md"], ids=lambda path: path.name)
+def test_deletions_are_told_of_every_stream(path: Path) -> None:
+    """One table says of each stream what becomes of rows that vanish from Drift; page and AGENTS.md have the same."""
+    rows = table(path.read_text(encoding="utf-8"), "Rows that vanish from")
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(STREAMS)
+    assert rows == table(DOCS.read_text(encoding="utf-8"), "Rows that vanish from")
+    assert all(len(row) == 3 and all(row) for row in rows), rows
+
+
+def test_what_the_start_date_does_is_told_of_every_stream() -> None:
+    """The table of the start date has each stream once, and those that it limits are the manifest's."""
+    rows = table(section(DOCS, "Supported sync modes"), "Streams")
+    told = {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert sum(len(re.findall(r"`(\w+)`", row[0])) for row in rows) == len(told)
+    limited = {name for name, stream in STREAMS.items() if re.search(r"\bstart_date\b", str(stream))}
+    assert set(told) == set(STREAMS)
+    assert {name for name, text in told.items() if text != "nothing"} == limited
+    assert limited > CHILDREN
+
+
+def test_scopes_are_told_with_their_streams() -> None:
+    """The table of scopes names the streams of each scope as the manifest has them."""
+    rows = table(section(DOCS, "Prerequisites"), "Scope")
+    wanted: dict[str, set[str]] = {}
+    for name, stream in STREAMS.items():
+        wanted.setdefault(stream["$parameters"]["required_scope"], set()).add(name)
+    wanted.pop("of any kind")
+    assert {row[0].strip("`"): named_streams([row[1]]) for row in rows} == wanted
+
+
+def test_the_figures_are_those_of_the_manifest() -> None:
+    """Page sizes, windows and limits that the page for users states are the manifest's."""
+    text = " ".join(section(DOCS, "Performance considerations").split())
+    sizes = {
+        name: STREAMS[name]["retriever"]["paginator"]["pagination_strategy"]["page_size"]
+        for name in ("conversations", "messages", "accounts")
+    }
+    expected = "A page holds {conversations} conversations, {messages} messages or {accounts} accounts"
+    assert expected.format(**sizes) in text
+    reports = MANIFEST["api_budget"]["policies"][0]["rates"][1]
+    assert reports["interval"] == "PT1M"
+    assert f"at most {reports['limit']} reports a minute" in text
+    assert f"windows of {ReportsPagination.widest // DAY} days" in text
+    meetings = f"{MeetingsPagination.days_back} days back to {MeetingsPagination.days_ahead} days ahead"
+    assert meetings in " ".join(section(DOCS, "Supported sync modes").split())
 
 
 def test_the_page_has_the_sections_of_a_source() -> None:
@@ -270,9 +326,24 @@ def four(x):
 def five(x):
     first = "First."
     raise failure(f"{first} Then.")
+def six(x):
+    begun = f"Begun {x}"
+    raise failure(f"{begun}, ended.")
+    begun = f"Again {x}"
+    raise failure(f"{begun}, ended.")
 """
     )
-    found = {"Plain.", f"It is {HOLE}.", f"Here {HOLE}.", "It ends.", "this", "that", "First. Then."}
+    found = {
+        "Plain.",
+        f"It is {HOLE}.",
+        f"Here {HOLE}.",
+        "It ends.",
+        "this",
+        "that",
+        "First. Then.",
+        f"Begun {HOLE}, ended.",
+        f"Again {HOLE}, ended.",
+    }
     assert set(messages_of_the_components(tree)) == found
 
 
@@ -286,14 +357,22 @@ def test_migration_page_has_a_section_for_each_breaking_version() -> None:
         assert set(change["scopedImpact"][0]["impactedScopes"]) <= named_streams([row[0] for row in rows]), rows
 
 
-def test_streams_that_are_gone_are_said_to_be() -> None:
-    """A stream of 0.4.x that the manifest lacks is called missing by the migration page and the page for users."""
-    gone = {"accounts", "contacts", "conversations", "messages", "users"} - set(STREAMS)
+def test_every_stream_has_a_row_for_those_who_come_from_before() -> None:
+    """The migration page names each stream: those of 0.4.x with what they were, the others as new, with a dash."""
     rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "Stream")
-    said = {name for row in rows if "not in this version" in row[2] for name in named_streams([row[0]])}
-    assert said == gone
-    limits = section(DOCS, "Limitations & troubleshooting").lower()
-    assert [name for name in gone if name not in limits] == []
+    before = {name for row in rows if row[1] != "–" for name in named_streams([row[0]])}
+    new = {name for row in rows if row[1] == "–" for name in named_streams([row[0]])}
+    assert before == PUBLISHED
+    assert new == set(STREAMS) - PUBLISHED
+
+
+def test_every_stream_has_its_place_in_the_parity_table() -> None:
+    """What the parity table calls covered names streams that exist, and every row has one of four verdicts."""
+    rows = table(section(ROOT / "AGENTS.md", "Parity"), "Other source")
+    assert {row[2].split(":")[0].split(",")[0] for row in rows} == {"covered", "as a field", "missing", "out of scope"}
+    streams = set().union(*(named_streams([row[2]]) for row in rows if row[2].startswith("covered")))
+    assert streams <= set(STREAMS), streams - set(STREAMS)
+    assert streams >= PUBLISHED
 
 
 def test_commands_exist() -> None:

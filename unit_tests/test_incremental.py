@@ -201,10 +201,10 @@ def test_far_state_is_an_error(drift: Drift, connector: Connector) -> None:
     """So is a saved state that lies centuries ahead, as one in microseconds would."""
     pages(drift, [row(1, NOW - HOUR)])
     outcome = connector.read(STREAM, state={"updatedAt": "9999999999999"})
-    assert "ahead of Drift's clock" in outcome.error(STREAM).message
+    assert "cannot be read. Clear it" in outcome.message
 
 
-@pytest.mark.parametrize("odd", [0, 1, 1_700_000_000, True])
+@pytest.mark.parametrize("odd", [0, 1, 1_700_000_000])
 def test_row_of_an_odd_time_is_not_too_old(drift: Drift, connector: Connector, odd: Any) -> None:
     """Without a start date nothing is too old to be read."""
     pages(drift, [row(1, NOW - HOUR), row(2, odd)])
@@ -380,7 +380,7 @@ def test_state_that_cannot_be_read_is_no_empty_stream(
     assert outcome.keys(STREAM) == [1] or outcome.status(STREAM) != "COMPLETE", outcome.summary
 
 
-@pytest.mark.parametrize("stream", ["accounts", "users", "token_info"])
+@pytest.mark.parametrize("stream", ["accounts", "users", "teams", "playbooks", "conversation_stats", "token_info"])
 def test_other_streams_have_no_cursor(drift: Drift, connector: Connector, stream: str) -> None:
     """Lists that hide what vanished are read whole each time, and their state says no more than that."""
     outcome = connector.read(stream)

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from airbyte_cdk.sources.declarative.concurrent_declarative_source import ConcurrentDeclarativeSource
 
 import components
-from unit_tests.conftest import API, MANIFEST, STREAMS, Clock, Connector, Drift, config
+from unit_tests.conftest import API, CHILDREN, MANIFEST, STREAMS, Clock, Connector, Drift, config
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
@@ -48,26 +49,55 @@ def test_version_is_that_of_the_tested_cdk(manifest: dict[str, Any]) -> None:
 
 
 def test_stream_is_described(stream: dict[str, Any]) -> None:
-    """A stream says in its description what it holds, and by its slug where Drift documents it."""
-    assert re.search(r"\(devdocs [a-z-]+(; [a-z ]+)?\)\.$", stream["description"]), stream["description"]
+    """A stream says in its description what it holds, and by its slug where Drift documents it, if it does."""
+    assert re.fullmatch(r"[A-Z][^()]{20,}( \(devdocs [a-z-]+(; [a-z ]+)?\))?\.", stream["description"]), stream[
+        "description"
+    ]
 
 
 def test_stream_has_its_key(stream: dict[str, Any]) -> None:
     """A stream has its primary key, and the key is in its schema and never null."""
-    assert stream["primary_key"] == [STREAMS[stream["name"]].key]
+    assert stream["primary_key"] == STREAMS[stream["name"]].keys
     schema = stream["schema_loader"]["schema"]["properties"]
-    assert schema[STREAMS[stream["name"]].key]["type"] in ("integer", "string")
+    assert {schema[key]["type"] for key in stream["primary_key"]} <= {"integer", "string"}
+
+
+def test_cursor_is_in_the_schema(stream: dict[str, Any]) -> None:
+    """What a stream takes its state from is a field of it, for the platform's deduplication."""
+    cursor = stream.get("incremental_sync", {}).get("cursor_field", STREAMS[stream["name"]].key)
+    assert cursor in stream["schema_loader"]["schema"]["properties"]
 
 
 def test_stream_says_where_its_records_are(stream: dict[str, Any]) -> None:
     """Extractor, error handler and back-off of a stream look for its records in the same place."""
     parameters = stream["$parameters"]
     looking = {"DriftRecordExtractor", "DriftErrorHandler", "DriftBackoffStrategy"}
-    custom = [node for node in nodes(stream) if str(node.get("class_name")).rpartition(".")[2] in looking]
+    own = {**stream, "retriever": {**stream["retriever"], "partition_router": None}}
+    custom = [node for node in nodes(own) if str(node.get("class_name")).rpartition(".")[2] in looking]
     assert len(custom) == 3
     for node in custom:
         assert node.get("records_at", []) == parameters.get("records_at", []), node["class_name"]
-        assert node.get("single_record", False) == parameters.get("single_record", False), node["class_name"]
+        assert node.get("envelope", "list") == parameters.get("envelope", "list"), node["class_name"]
+
+
+def test_answer_without_pages_is_whole(stream: dict[str, Any]) -> None:
+    """A list without a paginator is checked for being whole; where it has windows, a part of one is halved."""
+    retriever, parameters = stream["retriever"], stream["$parameters"]
+    is_list = parameters.get("envelope", "list") in ("list", "list or one", "report")
+    assert parameters.get("whole_answer", False) == (is_list and "paginator" not in retriever)
+    assert parameters.get("splits_window", False) == (stream["name"] in ("conversation_metrics", "meetings"))
+
+
+def test_parent_is_the_stream_of_that_name(stream: dict[str, Any], resolved: dict[str, Any]) -> None:
+    """A child lists the conversations as their own stream does: nothing of the child's runs down to its parent."""
+    [conversations] = [other for other in resolved["streams"] if other["name"] == "conversations"]
+    parents = [node["stream"] for node in of_type(stream, "ParentStreamConfig")]
+    assert [parent["name"] for parent in parents] == ["conversations"] * (stream["name"] in CHILDREN)
+    for parent in parents:
+        ours = parent["retriever"]["record_selector"]["extractor"]
+        theirs = conversations["retriever"]["record_selector"]["extractor"]
+        told = ("records_at", "envelope", "cursor_field", "not_after_answer", "whole_answer", "row_key")
+        assert [ours.get(name) for name in told] == [theirs.get(name) for name in told]
 
 
 def test_stream_names_its_scope(stream: dict[str, Any]) -> None:
@@ -104,22 +134,42 @@ def test_requester_asks_our_host_with_our_token(stream: dict[str, Any]) -> None:
 
 
 def test_every_cursor_ends_far_away(resolved: dict[str, Any]) -> None:
-    """A nearer end would drop rows dated ahead and stop walks in silence."""
+    """A nearer end would drop rows dated ahead and stop walks in silence. No cursor cuts its stream into slices."""
     cursors = of_type(resolved["streams"], "DatetimeBasedCursor")
-    assert cursors
+    assert len(cursors) == 3 + 2 * len(CHILDREN)
     for cursor in cursors:
-        assert cursor["end_datetime"]["datetime"] == "9999-12-31T23:59:59Z"
-        assert cursor["lookback_window"] == "PT10M"
-        assert "step" not in cursor, "each step reads the whole list again"
+        assert "step" not in cursor, "a slice occupies a worker while it waits for the budget, and reads a list again"
+        ends = cursor["end_datetime"]
+        assert (ends["datetime"], ends["datetime_format"]) == ("253402214400000", "%ms")
+    assert datetime.fromtimestamp(253_402_214_400, UTC) == datetime(9999, 12, 31, tzinfo=UTC)
+    # The children look back as their parent does: twice would only read more.
+    assert sorted(cursor["lookback_window"] for cursor in cursors) == [*["P1D"], *["PT0S"] * 3, *["PT10M"] * 5]
+
+
+def test_part_of_a_window_is_halved_by_the_pagination(stream: dict[str, Any]) -> None:
+    """Where the extractor passes over a part of a window, the pagination beside it asks for the halves."""
+    paginator = stream["retriever"].get("paginator")
+    kind = paginator and paginator["pagination_strategy"]["class_name"].rpartition(".")[2]
+    halves = kind is not None and issubclass(getattr(components, kind), components.WindowPagination)
+    assert stream["$parameters"].get("splits_window", False) == halves
+    assert "request_window_splitting" not in stream["retriever"], "it needs slices"
 
 
 def test_modes(connector: Connector) -> None:
-    """Conversations alone are incremental, by their own update; the others are read whole."""
+    """What Drift tells to have changed is incremental; lists that drop rows, and what has no history, are not."""
     offered = {
         stream.name: (stream.as_airbyte_stream().default_cursor_field or None)
         for stream in connector.source().streams({})
     }
-    assert offered == {"accounts": None, "conversations": ["updatedAt"], "users": None, "token_info": None}
+    assert offered == {
+        **dict.fromkeys(STREAMS, None),
+        "conversations": ["updatedAt"],
+        "messages": ["createdAt"],
+        "conversation_details": ["updatedAt"],
+        "contacts": ["createdAt"],
+        "conversation_metrics": ["updatedAt"],
+        "meetings": ["slotStart"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -150,21 +200,22 @@ def test_no_2xx_is_matched_by_a_filter(resolved: dict[str, Any]) -> None:
         assert not {"predicate", "error_message_contains"} & set(node)
 
 
-def test_nothing_but_a_400_of_token_info_is_ignored(resolved: dict[str, Any]) -> None:
-    """Of no list is any status ignored: it would be an empty one."""
+def test_little_is_ignored(resolved: dict[str, Any]) -> None:
+    """Of no list is any status ignored: it would be an empty one. What is asked for one by one may be gone."""
     ignored = {
         (stream["name"], *node["http_codes"])
         for stream in resolved["streams"]
         for node in of_type(stream, "HttpResponseFilter")
         if node["action"] in ("IGNORE", "SUCCESS")
     }
-    assert ignored == {("token_info", 400)}
+    assert ignored == {("token_info", 400), *[(name, 404) for name, stream in STREAMS.items() if stream.skips]}
 
 
 def test_streams_are_references(manifest: dict[str, Any]) -> None:
     """The list of streams is a list of references to the definitions, in the same order as the schemas."""
     assert manifest["streams"] == [{"$ref": f"#/definitions/{name}"} for name in STREAMS]
-    assert list(manifest["schemas"]) == list(STREAMS)
+    # Contacts are contacts, however they were found.
+    assert list(manifest["schemas"]) == [name for name in STREAMS if name != "contacts_by_email"]
 
 
 def test_manifest_has_no_secret_and_no_other_host(manifest: dict[str, Any]) -> None:
@@ -184,12 +235,13 @@ def rated(rate: int | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("rate", "expected"), RATES)
 def test_budget_is_the_rate_of_the_config(connector: Connector, rate: int | None, expected: int) -> None:
-    """One moving window of a second holds as many requests as the config says, 35 without a word."""
+    """A moving window of a second holds as many requests as the config says, 35 without a word; reports have less."""
     source: ConcurrentDeclarativeSource = connector.source(rated(rate))
     source.streams({})
     budget = source._constructor._api_budget
-    rates = [(rate.limit, rate.interval) for policy in budget._policies for rate in policy._bucket.rates]
-    assert rates == [(expected, 1000)]
+    reports, others = [[(rate.limit, rate.interval) for rate in policy._bucket.rates] for policy in budget._policies]
+    assert reports == [(min(5, expected), 1000), (50, 60_000)]
+    assert others == [(expected, 1000)]
 
 
 @pytest.mark.parametrize(("rate", "expected"), RATES)
@@ -240,7 +292,7 @@ def test_catalog_is_whole(connector: Connector) -> None:
     """A catalog of the source holds for each stream its schema, key and modes, and no reference."""
     for stream in connector.source().streams({}):
         offered = stream.as_airbyte_stream()
-        assert offered.source_defined_primary_key == [[STREAMS[stream.name].key]]
+        assert offered.source_defined_primary_key == [[key] for key in STREAMS[stream.name].keys]
         assert "$ref" not in json.dumps(offered.json_schema)
         assert offered.json_schema["properties"]
 

@@ -400,7 +400,7 @@ def stop(updated: list[Any], start: int = NOW) -> bool:
     ("updated", "stops"),
     [
         ([NOW - 1, NOW - 2], True),
-        ([NOW - 1], True),
+        ([NOW - 1], False),
         ([NOW - 1, NOW - 2.5], True),
         ([NOW, NOW - 1], False),
         ([NOW - 1, NOW], False),
@@ -412,7 +412,7 @@ def stop(updated: list[Any], start: int = NOW) -> bool:
     ids=str,
 )
 def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -> None:
-    """A walk ends after a page on which every row is older than its start; a row without a time is not older."""
+    """A walk ends after a page of several rows that are all older than its start; one without a time is not older."""
     assert stop(updated) is stops
 
 
@@ -420,7 +420,7 @@ def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -
 def test_walk_without_a_start_never_stops_early(stream_slice: Any) -> None:
     """Without a start no page is old."""
     made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
-    body = {"data": [{"id": 1, "updatedAt": 1}], "links": {"next": link("b")}}
+    body = {"data": [{"id": 1, "updatedAt": 1}, {"id": 2, "updatedAt": 1}], "links": {"next": link("b")}}
     assert made.next_page_token(response(body), 1, None, None, None, stream_slice) is not None
 
 

@@ -1,11 +1,11 @@
-"""Nothing in the repository ties it to one machine, names a person, or looks like a real credential."""
+"""Nothing in the repository ties it to one machine, tells who made it how, or looks like a real credential."""
 
 import re
 import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -16,27 +16,74 @@ FORBIDDEN_FILES = ("uv.lock", "poetry.lock")
 
 # Written in parts, here and in the examples below, so that this file passes its own rules.
 REGISTRIES = "|".join(
-    re.escape("".join(host)) for host in (("py", "pi.org"), ("python", "hosted.org"), ("npm", "js.org"))
+    re.escape("".join(host))
+    for host in (
+        *(("py", "pi.org"), ("python", "hosted.org"), ("npm", "js.org"), ("yarn", "pkg.com"), ("crates", ".io")),
+        *(("ruby", "gems.org"), ("deb.", "debian.org"), ("proxy.", "golang.org"), ("conda.", "anaconda.org")),
+    )
 )
 REGISTRY = re.compile(rf"\b(?:{REGISTRIES})\b")
-MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|work|(?:home|Users)/[\w.-]+)(?:/|\b)")
-# A digest says after `sha256:` that it is one.
-HEX = re.compile(r"(?<!sha256:)(?<![\w-])[0-9a-fA-F]{32,}(?![\w-])")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~-])(?:/(?:root|work|(?:home|Users)/[\w.-]+|var/folders|mnt/[a-z]|private/tmp)(?:/|\b)|[A-Z]:\\Users\\)"
+)
+# `agent` alone is one of Drift's own words.
+ORIGIN = re.compile(
+    "|".join(
+        (
+            r"\.\./" + "shared",
+            r"\b(?:another|other|the|a) help" + r"ers?\b",
+            r"\b(?:sub|AI|LLM|coding|autonomous)[ -]?" + r"agents?\b",
+            r"\b(?:AI|LLM|machine)[ -](?:assisted|generated|written)\b",
+            r"\b(?:Cla" + "ude|Anth" + "ropic|Chat" + "GPT|Open" + r"AI|Copi" + r"lot)\b",
+            r"\blanguage " + r"model\b",
+            r"\b(?:Co-authored|Signed-off|Generated)-" + r"by\b",
+            r"\b(?:TODO|FIXME|XXX)" + r"\(\w+\)",
+        )
+    ),
+    re.IGNORECASE,
+)
+# What says that it is a digest is none of the secrets below.
+DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
+HEX = re.compile(r"(?<![\w-])[0-9a-fA-F]{32,}(?![\w-])")
 JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}")
-KNOWN_TOKEN = re.compile(r"\b(?:gh[opsu]_\w{20,}|xox[abp]-[\w-]{10,}|AKIA[A-Z0-9]{16}|sk[-_]live[-_]\w{10,})")
+KNOWN_TOKEN = re.compile(
+    r"\b(?:gh[opsur]_\w{20,}|github_pat_\w{20,}|xox[abeprs]-[\w-]{10,}|xapp-[\w-]{10,}|A[KS]IA[A-Z0-9]{16}"
+    r"|[rs]k[-_]live[-_]\w{10,}|AIza[\w-]{35}|npm_\w{30,}|glpat-[\w-]{20,})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+# Placeholders of these tests say in words that they are made up.
+BEARER = re.compile(r"\bBearer\s+((?!made-up-|\w*[.-]?token[-.])[\w.~+/-]{20,}=*)")
 RUN = re.compile(r"(?<![\w+-])[\w+-]{32,}={0,2}(?![\w+-])", re.ASCII)
 # What stands before @ in a URL is no mailbox.
 USER_INFO = re.compile(r"//[^\s/@]+@")
-EMAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[a-zA-Z]{2,}\b")
+# It begins where a word does: from each of its letters, long words would take long.
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[\w-]+\.)+[a-zA-Z]{2,}\b")
 # Reserved by RFC 2606, and the one placeholder that published 0.4.x saved in configs.
 EMAIL_ALLOWED = re.compile(r".*@(?:.*\.)?(?:example\.(?:com|org|net)|test|example|invalid)|test@test\.com")
 PHONE = re.compile(r"(?<![\w.+-])(?:\+\d[\d ().-]{7,}\d|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})(?![\w.-]*\w)")
 IP = re.compile(r"(?:(?<=//)|(?<!==)(?<![\w./-]))(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
+# Two colons at least with digits between them, so that neither a time of day nor a slice is one.
+IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{1,4}:){2,7}:?(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4})*)?(?![\w:])")
+# For documentation (RFC 5737, 3849), this machine, and any address.
+IP_ALLOWED = [
+    ip_network(network)
+    for network in ("127.0.0.0/8", "0.0.0.0/32", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+] + [ip_network(network) for network in ("::/127", "2001:db8::/32")]
+# Where hostile links of the tests lead: a private network, and the place where clouds keep their keys.
+IP_TARGETS = ("10.0.0.1", "169.254.169.254")
 
 
 def findings(name: str, text: str) -> Iterator[str]:
     """Yield what a file must not hold, as `kind: the text found`."""
-    rules = {"registry": REGISTRY, "machine path": MACHINE_PATH, "hex": HEX, "JWT": JWT, "known token": KNOWN_TOKEN}
+    text = DIGEST.sub("", text)
+    rules = {
+        "registry": REGISTRY,
+        "machine path": MACHINE_PATH,
+        "origin": ORIGIN,
+        "hex": HEX,
+        "JWT": JWT,
+        "known token": KNOWN_TOKEN,
+        "bearer": BEARER,
+    }
     for kind, pattern in rules.items():
         yield from (f"{kind}: {found}" for found in pattern.findall(text))
     yield from (f"token: {found}" for found in RUN.findall(text) if _random(found))
@@ -45,7 +92,7 @@ def findings(name: str, text: str) -> Iterator[str]:
     )
     if not name.endswith(".svg"):  # its paths are rows of numbers
         yield from (f"phone: {found}" for found in PHONE.findall(text) if not _fictitious(found))
-    yield from (f"IP: {found}" for found in IP.findall(text) if _public(found))
+    yield from (f"IP: {found}" for found in [*IP.findall(text), *IPV6.findall(text)] if _of_somebody(found))
 
 
 def _random(run: str) -> bool:
@@ -59,11 +106,12 @@ def _fictitious(phone: str) -> bool:
     return re.search(r"55501\d{0,2}$", re.sub(r"\D", "", phone)) is not None
 
 
-def _public(address: str) -> bool:
+def _of_somebody(address: str) -> bool:
     try:
-        return IPv4Address(address).is_global
+        parsed: IPv4Address | IPv6Address = ip_address(address)
     except ValueError:
         return False
+    return address not in IP_TARGETS and not any(parsed in network for network in IP_ALLOWED)
 
 
 def files() -> list[Path]:
@@ -120,9 +168,21 @@ def test_no_lock_file_with_addresses() -> None:
         pytest.param("machine path", "see /ro" + "ot/.venv", id="root"),
         pytest.param("machine path", "path = '/ho" + "me/ada/drift'", id="home"),
         pytest.param("machine path", "file:///wo" + "rk/main", id="file URL"),
+        pytest.param("machine path", "C:\\Us" + "ers\\ada", id="Windows"),
+        pytest.param("registry", "https://deb." + "debian.org/debian", id="Debian"),
+        pytest.param("origin", "see .." + "/shared/notes.md", id="folder beside the repository"),
+        pytest.param("origin", "written by a sub" + "-agent", id="who"),
+        pytest.param("origin", "another help" + "er edits this", id="who else"),
+        pytest.param("origin", "Co-authored" + "-by: Ada", id="trailer"),
+        pytest.param("origin", "# TODO" + "(ada): later", id="person"),
         pytest.param("hex", "token = '" + "0123456789abcdef" * 2 + "'", id="hex"),
         pytest.param("JWT", "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0.c2ln", id="JWT"),
         pytest.param("known token", "gh" + "p_" + "a1" * 18, id="GitHub"),
+        pytest.param("known token", "github" + "_pat_" + "a1" * 11, id="GitHub, fine-grained"),
+        pytest.param("known token", "xo" + "xb-1234567890-abc", id="Slack"),
+        pytest.param("known token", "AK" + "IA" + "ABCDEFGH12345678", id="AWS"),
+        pytest.param("known token", "-----BEGIN " + "RSA PRIVATE KEY-----", id="private key"),
+        pytest.param("bearer", "Authorization: Bear" + "er abcdefghijklmnopqrst", id="bearer"),
         pytest.param("token", "Bearer " + "aB3dE6gH9" * 5, id="base64"),
         pytest.param("e-mail", "ada" + "@drift.com", id="e-mail"),
         pytest.param("e-mail", "ada" + "@example.com.evil.io", id="e-mail of a host that looks allowed"),
@@ -131,6 +191,8 @@ def test_no_lock_file_with_addresses() -> None:
         pytest.param("phone", "+49 30" + " 1234567", id="phone of another country"),
         pytest.param("IP", "connect to 8.8" + ".8.8", id="IP"),
         pytest.param("IP", "https://1.1" + ".1.1/dns", id="IP in a URL"),
+        pytest.param("IP", "192.168" + ".1.7", id="IP of a private network"),
+        pytest.param("IP", "https://[2606:4700" + ":4700::1111]/", id="IPv6"),
     ],
 )
 def test_a_rule_bites(kind: str, text: str) -> None:
@@ -148,7 +210,10 @@ def test_a_rule_bites(kind: str, text: str) -> None:
         "445831eb-78db-4b1f-8f1f-0d96ad8739e2",
         "Mozilla/5.0 (X11; Linux x86_64) Chrome/126.0.0.0 Safari/537.36",
         "types-jsonschema==4.26.0.20261006, 1.2.3.4.5",
-        "127.0.0.1 0.0.0.0 192.168.1.7 10.0.0.1 192.0.2.1 http://203.0.113.9:80",
+        "127.0.0.1 0.0.0.0 127.8.9.10 192.0.2.1 198.51.100.7 http://203.0.113.9:80",
+        "[::1] [2001:db8::1] 12:30:45 a[1:2:3] std::abs 00:00:00",
+        "Authorization: Bearer {token} and Bearer <your access token>",
+        "Which agent answered, agents per team, User-Agent, TODO, numAgentMessages",
         "ada@example.com, ada@mail.example.org, ada@drift.test, test@test.com, @pytest.fixture",
         "+1-202-555-0143 and +1 (202) 555-01{index:02}",
         "1700000000000 2014-01-01T00:00:00+00:00 epoch+1700000000000",

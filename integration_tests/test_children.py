@@ -1,0 +1,279 @@
+"""Messages, details and contacts follow their conversations: what changed comes, what failed comes later, no more."""
+
+import time
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import CHILDREN, ENDPOINTS, Run, access_token, catalog, newest_states, run
+from sandbox import Drift, Fault, Options, Sandbox
+
+LOOK_BACK = 600_000
+HOUR = 3_600_000
+EVERY = ("conversations", *CHILDREN)
+
+
+def now() -> int:
+    return int(time.time() * 1000)
+
+
+def sync(
+    sandbox: Sandbox, state: list[dict[str, Any]] | None = None, streams: tuple[str, ...] = EVERY, **config: Any
+) -> Run:
+    sandbox.journal.clear()
+    modes = dict.fromkeys(streams, "incremental")
+    return run("read", access_token(sandbox.url, **config), catalog(**modes), state)
+
+
+def cursor(read: Run, stream: str) -> int:
+    """The moment from which the next sync reads a stream."""
+    state = read.states(stream)[-1]
+    return int((state if stream == "conversations" else state["parent_state"]["conversations"])["updatedAt"])
+
+
+def asked(sandbox: Sandbox, stream: str) -> list[str]:
+    """The paths of the requests for a child, one for each page."""
+    path = ENDPOINTS[stream] if ENDPOINTS[stream].startswith("^") else "^/conversations/[0-9]+/messages$"
+    return [request.path for request in sandbox.journal.requests(path)]
+
+
+def walks(sandbox: Sandbox) -> int:
+    """How often the list of conversations was begun."""
+    return sum(not request.query["page_token"][0] for request in sandbox.journal.requests("/conversations/list"))
+
+
+def keys_of(drift: Drift, stream: str, conversations: set[int]) -> set[Any]:
+    """The rows of a stream that hang on these conversations."""
+    rows = [row for row in drift.expected("conversations") if row["id"] in conversations]
+    contacts = {row["contactId"] for row in rows}
+    match stream:
+        case "messages":
+            return {row["id"] for row in drift.expected("messages") if row["conversationId"] in conversations}
+        case "contacts":
+            return {row["id"] for row in drift.expected("contacts") if row["id"] in contacts}
+        case _:
+            return {row["id"] for row in drift.expected(stream) if row["id"] in conversations}
+
+
+def of_no_change_since(drift: Drift, moment: int) -> set[int]:
+    return {row["id"] for row in drift.expected("conversations") if row["updatedAt"] >= moment}
+
+
+@pytest.fixture
+def drift() -> Drift:
+    return Drift(conversations=300, ties=40, now=now() - HOUR)
+
+
+class Syncs:
+    """A first sync, one after nothing, one after 37 changes, one of the messages alone after the same changes."""
+
+    def __init__(self) -> None:
+        # The look-back counts from the newest conversation, not from the clock: those of the ten minutes before that
+        # one come again in every sync. With 1,500 in three years there are seldom others, so that a sync after nothing
+        # costs what it must. None lies in the ten minutes before the clock, as it would come again as a new one.
+        self.drift = Drift(conversations=1500, ties=400, now=now() - HOUR, contacts=700, messages_per_conversation=2)
+        with Sandbox(self.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
+            streams = (*EVERY, "conversation_metrics", "meetings")
+            self.first = sync(sandbox, streams=streams)
+            self.nothing = sync(sandbox, self.first.last_states(), streams)
+            self.asked_for_nothing = list(sandbox.journal)
+            saved = newest_states(self.first, self.nothing)
+            self.changed = set(self.drift.touch_some(30))
+            for conversation in list(self.changed)[:5]:
+                self.drift.add_message(conversation)
+            self.changed |= {self.drift.add_conversation() for _ in range(7)}
+            self.second = sync(sandbox, saved, streams)
+            self.asked_for_changes = {stream: set(asked(sandbox, stream)) for stream in CHILDREN}
+            self.pages = sandbox.journal.count("/conversations/list")
+            self.messages = sync(sandbox, saved, ("messages",))
+
+
+def test_a_later_sync_reads_what_changed_and_no_more() -> None:
+    """1,500 conversations with a tie of 400: a first sync has all, a later one what changed."""
+    syncs = Syncs()
+    assert_first_is_whole(syncs)
+    assert_nothing_costs_little(syncs)
+    for stream in EVERY:
+        assert cursor(syncs.nothing, stream) == cursor(syncs.first, stream), stream
+        assert_what_changed_came(stream, syncs)
+    assert_each_change_was_asked_for_once(syncs)
+    assert_metrics_of_what_changed_came(syncs)
+    assert_messages_need_no_selected_conversations(syncs)
+
+
+def assert_first_is_whole(syncs: Syncs) -> None:
+    """1,500 conversations with a tie of 400: all of them, and all that hangs on them."""
+    assert syncs.first.code == 0, syncs.first.error()
+    for stream in EVERY:
+        assert len(syncs.first.keys(stream)) == len(set(syncs.first.keys(stream))), stream
+    before = set(syncs.first.keys("conversations"))
+    assert len(before) == 1500
+    assert len(set(syncs.first.keys("conversation_details"))) == 1500
+
+
+def assert_nothing_costs_little(syncs: Syncs) -> None:
+    """Where nothing has changed, each incremental stream costs five requests at most."""
+    assert syncs.nothing.code == 0, syncs.nothing.error()
+    kinds = {"list": 0, **dict.fromkeys(CHILDREN, 0), "conversation_metrics": 0, "meetings": 0}
+    for request in syncs.asked_for_nothing:
+        match request.path.split("/")[1:]:
+            case ["conversations", "list"]:
+                kinds["list"] += 1
+            case ["conversations", _, "messages"]:
+                kinds["messages"] += 1
+            case ["conversations", _]:
+                kinds["conversation_details"] += 1
+            case ["contacts", _]:
+                kinds["contacts"] += 1
+            case ["reports", _]:
+                kinds["conversation_metrics"] += 1
+            case _:
+                kinds["meetings"] += 1
+    assert all(1 <= count <= 5 for count in kinds.values()), kinds
+
+
+def assert_what_changed_came(stream: str, syncs: Syncs) -> None:
+    """Each conversation that changed comes with all that hangs on it, and of the others the look-back's at most."""
+    assert syncs.second.code == 0, syncs.second.error()
+    read = set(syncs.second.keys(stream))
+    reach = of_no_change_since(syncs.drift, cursor(syncs.first, stream) - LOOK_BACK)
+    assert len(syncs.changed) == 37
+    assert syncs.changed <= reach
+    assert keys_of(syncs.drift, stream, syncs.changed) <= read
+    assert read <= keys_of(syncs.drift, stream, reach), read - keys_of(syncs.drift, stream, reach)
+
+
+def assert_each_change_was_asked_for_once(syncs: Syncs) -> None:
+    """37 changes cost a request for each of them and each child, and a few for the list."""
+    reach = of_no_change_since(syncs.drift, cursor(syncs.first, "messages") - LOOK_BACK)
+    assert {path.split("/")[2] for path in syncs.asked_for_changes["messages"]} == set(map(str, reach))
+    assert {path.split("/")[2] for path in syncs.asked_for_changes["conversation_details"]} == set(map(str, reach))
+    assert syncs.pages <= 5, syncs.pages
+
+
+def assert_metrics_of_what_changed_came(syncs: Syncs) -> None:
+    """The report holds each conversation that changed, and besides them a day's at most."""
+    read = set(syncs.second.keys("conversation_metrics"))
+    assert syncs.changed <= read
+    assert read <= of_no_change_since(syncs.drift, cursor(syncs.first, "conversations") - 24 * HOUR)
+
+
+def assert_messages_need_no_selected_conversations(syncs: Syncs) -> None:
+    """Selected alone, the messages of what changed come all the same."""
+    assert syncs.messages.code == 0, syncs.messages.error()
+    assert sorted(syncs.messages.keys("messages")) == sorted(syncs.second.keys("messages"))
+    assert syncs.messages.records("conversations") == []
+
+
+# One list for all
+
+
+@pytest.mark.parametrize("streams", [EVERY, tuple(CHILDREN)], ids=["with the conversations", "without them"])
+def test_the_list_is_read_once(streams: tuple[str, ...], drift: Drift) -> None:
+    """However many streams need the list, its pages are asked for once, and its head a second time."""
+    with Sandbox(drift) as sandbox:
+        read = sync(sandbox, streams=streams)
+        pages = sandbox.journal.requests("/conversations/list")
+    assert read.code == 0, read.error()
+    for stream in streams:
+        assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
+    # 300 in pages of 50; the second walk is for what moved while the first one went on.
+    assert len(pages) <= 6 + 2, [request.query for request in pages]
+
+
+@pytest.mark.parametrize("streams", [EVERY, tuple(CHILDREN)], ids=["with the conversations", "without them"])
+@pytest.mark.parametrize("kind", ["html", "wrong_type"])
+def test_a_bad_page_of_the_list_is_healed_for_all(kind: str, streams: tuple[str, ...], drift: Drift) -> None:
+    """A page of the list that was HTML once, or of a wrong shape, is kept by nobody: every stream is complete."""
+    with Sandbox(drift, faults=[Fault("/conversations/list", kind, after=2)]) as sandbox:
+        read = sync(sandbox, streams=streams)
+        # Each stream finds the bad page in the cache, asks for it anew, and looks at the head of the list itself.
+        assert sandbox.journal.count("/conversations/list") <= 6 + 2 + 2 * len(streams)
+    assert read.code == 0, read.error()
+    for stream in streams:
+        assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
+
+
+@pytest.mark.parametrize("streams", [EVERY, tuple(CHILDREN)], ids=["with the conversations", "without them"])
+def test_what_changes_while_it_is_read_is_not_lost(streams: tuple[str, ...], drift: Drift) -> None:
+    """While the list and what hangs on it change, the first sync misses no conversation, and two of them no change."""
+    busy = [
+        Fault("/conversations/list", "rows_change", times=6, n=5),
+        *[Fault(ENDPOINTS[stream], "rows_change", times=3, after=20, n=4) for stream in CHILDREN],
+    ]
+    with Sandbox(drift, faults=busy) as sandbox:
+        first = sync(sandbox, streams=streams)
+        for conversation in drift.touch_some(5):
+            drift.add_message(conversation, body="<p>between the syncs</p>")
+        sandbox.faults = []
+        second = sync(sandbox, first.last_states(), streams)
+    assert (first.code, second.code) == (0, 0), (first.error(), second.error())
+    assert set(first.keys("conversation_details")) == set(drift.keys("conversations")), "the walk was overtaken"
+    for stream in streams:
+        newest = {record["id"]: record for read in (first, second) for record in read.records(stream)}
+        assert newest == {row["id"]: row for row in drift.expected(stream)}, stream
+
+
+# What fails, and what is gone
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_child_that_fails_for_good_holds_up_nothing_else(status: int, drift: Drift) -> None:
+    """All other conversations are read, the sync fails, and the next one goes on from the failure, missing nothing."""
+    rows = sorted(drift.expected("conversations"), key=lambda row: row["updatedAt"])
+    bad = rows[210]
+    fault = Fault(f"/conversations/{bad['id']}/messages", "status", status=status, times=None)
+    with Sandbox(drift, faults=[fault]) as sandbox:
+        first = sync(sandbox, streams=("messages", "contacts"))
+        assert asked(sandbox, "messages").count(f"/conversations/{bad['id']}/messages") == (1 if status == 400 else 8)
+        sandbox.faults = []
+        second = sync(sandbox, first.last_states(), ("messages", "contacts"))
+        again = {path.split("/")[2] for path in asked(sandbox, "messages")}
+    assert first.code == 1
+    assert first.statuses == {"messages": "INCOMPLETE", "contacts": "COMPLETE"}
+    assert first.error("messages").startswith(
+        f"Drift answered GET /conversations/{bad['id']}/messages with HTTP {status}."
+    )
+    of_the_others = {row["id"] for row in rows} - {bad["id"]}
+    assert set(first.keys("messages")) == keys_of(drift, "messages", of_the_others)
+    assert rows[0]["updatedAt"] < cursor(first, "messages") <= bad["updatedAt"], (
+        "the state did not wait for the failure"
+    )
+    assert second.code == 0, second.error()
+    assert str(bad["id"]) in again
+    # From the hundred in which it failed to the end.
+    assert len(again) <= 100 + len(rows) - 210, len(again)
+    assert {*first.keys("messages"), *second.keys("messages")} == set(drift.keys("messages"))
+
+
+def test_what_is_gone_is_skipped_with_a_line_each(drift: Drift) -> None:
+    """A conversation and a contact that were deleted after they were listed are named once each, and nobody fails."""
+    rows = list(drift.expected("conversations"))
+    gone, without_contact = rows[30]["id"], rows[90]["contactId"]
+    drift.delete_conversation(gone, still_listed=True)
+    drift.delete_contact(without_contact)
+    with Sandbox(drift) as sandbox:
+        read = sync(sandbox)
+        later = sync(sandbox, read.last_states())
+    assert read.code == 0, read.error()
+    assert read.statuses == dict.fromkeys(EVERY, "COMPLETE")
+    assert [line for line in read.logs if "404" in line] == [
+        f"messages: skipped {gone}, which Drift does not know any more (HTTP 404).",
+        f"conversation_details: skipped {gone}, which Drift does not know any more (HTTP 404).",
+        f"contacts: skipped {without_contact}, which Drift does not know any more (HTTP 404).",
+    ]
+    for stream in CHILDREN:
+        assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
+    assert later.code == 0
+    assert not [line for line in later.logs if "404" in line], "the state stayed below what is gone"
+
+
+def test_a_list_that_is_gone_is_a_failure(drift: Drift) -> None:
+    """A 404 of the list itself is not an empty Drift: neither the conversations nor what hangs on them are green."""
+    with Sandbox(drift, faults=[Fault("/conversations/list", "status", status=404, times=None)]) as sandbox:
+        read = sync(sandbox)
+    assert read.code == 1
+    assert read.statuses == dict.fromkeys(EVERY, "INCOMPLETE")
+    for stream in EVERY:
+        assert "(HTTP 404)" in read.error(stream), (stream, read.error(stream))
+        assert read.records(stream) == []

@@ -1,0 +1,100 @@
+"""Contacts are found by the addresses of the config alone, and no address shows up where somebody else reads."""
+
+from typing import Any
+
+import pytest
+import requests
+
+from unit_tests.conftest import EMAIL, HTML, NOW, Answer, Connector, Drift, Outcome, config
+
+PATH = "/contacts"
+STREAM = "contacts_by_email"
+ODD = "o'neil+a&b=c%20#d@example.com"
+
+
+def contact(key: int, **attributes: Any) -> dict[str, Any]:
+    return {"id": key, "createdAt": NOW, "attributes": attributes}
+
+
+def by_address(drift: Drift, found: dict[str, Any]) -> None:
+    """Answers for each address what is given, and an empty list for any other."""
+    drift.answers(PATH, lambda request: found.get(drift.queries(PATH)[-1]["email"], {"data": []}))
+
+
+def read(connector: Connector, *emails: str) -> Outcome:
+    # One request at a time, so that the last one that was sent is the one to be answered.
+    return connector.read(STREAM, config=config(contact_emails=list(emails), max_requests_per_second=1))
+
+
+@pytest.mark.parametrize(
+    ("found", "keys"),
+    [
+        ([contact(1)], [1]),
+        (contact(1), [1]),
+        ([contact(1), contact(2), contact(3)], [1, 2, 3]),
+        ([], []),
+    ],
+    ids=["array", "object", "several", "unknown"],
+)
+def test_contacts_of_an_address(drift: Drift, connector: Connector, found: Any, keys: list[int]) -> None:
+    """One contact as an array or as an object, all contacts of a shared address, and none for an unknown one."""
+    by_address(drift, {EMAIL: {"data": found}})
+    outcome = read(connector, EMAIL)
+    assert (outcome.status(STREAM), outcome.keys(STREAM), outcome.errors) == ("COMPLETE", keys, [])
+    assert drift.queries(PATH) == [{"limit": "100", "email": EMAIL}]
+
+
+def test_each_address_is_asked_for(drift: Drift, connector: Connector) -> None:
+    """Every address of the config is asked for once, whatever the others give."""
+    drift.answers(PATH, Answer({"error": "not_found"}, 404), {"data": []}, {"data": [contact(1)]})
+    outcome = read(connector, "a@example.com", "b@example.com", "c@example.com")
+    assert (outcome.status(STREAM), outcome.keys(STREAM)) == ("COMPLETE", [1]), outcome.summary
+    assert sorted(query["email"] for query in drift.queries(PATH)) == [
+        "a@example.com",
+        "b@example.com",
+        "c@example.com",
+    ]
+
+
+def test_address_is_sent_as_it_is(drift: Drift, connector: Connector) -> None:
+    """An address with signs of a query is one address."""
+    by_address(drift, {ODD: {"data": contact(1)}})
+    assert read(connector, ODD).keys(STREAM) == [1]
+
+
+@pytest.mark.parametrize("given", [{}, {"contact_emails": []}], ids=str)
+def test_no_address_no_request(drift: Drift, connector: Connector, given: Any) -> None:
+    """Without addresses there is nothing to ask for, and the stream is COMPLETE."""
+    outcome = connector.read(STREAM, config=config(**given))
+    assert (outcome.status(STREAM), outcome.records(STREAM), drift.requests) == ("COMPLETE", [], []), outcome.summary
+
+
+def test_as_many_contacts_as_the_limit_are_an_error(drift: Drift, connector: Connector) -> None:
+    """A hundred contacts of one address may be cut: an error, and ninety-nine are none."""
+    by_address(drift, {EMAIL: {"data": [contact(key) for key in range(99)]}})
+    assert len(read(connector, EMAIL).keys(STREAM)) == 99
+    by_address(drift, {EMAIL: {"data": [contact(key) for key in range(100)]}})
+    outcome = read(connector, EMAIL)
+    assert (outcome.status(STREAM), outcome.records(STREAM)) == ("INCOMPLETE", [])
+    assert outcome.error(STREAM).message == "Drift answered only a part of GET /contacts, which is read as a whole."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": contact(1)},
+        {"data": []},
+        *[Answer({"error": {"message": ODD}}, status) for status in (400, 401, 403, 404, 410, 429, 500)],
+        Answer(b"", 302, {"Location": f"https://evil.example/contacts?email={ODD}"}),
+        HTML,
+        {"data": [contact(key) for key in range(100)]},
+        requests.ConnectionError(f"for url: /contacts?email={ODD}"),
+    ],
+    ids=["found", "unknown", "400", "401", "403", "404", "410", "429", "500", "302", "html", "part", "reset"],
+)
+def test_address_is_in_no_line_of_the_log_and_in_no_error(drift: Drift, connector: Connector, answer: Any) -> None:
+    """Whatever Drift answers, the address stands in no message: others than its owner read logs."""
+    drift.answers(PATH, answer)
+    outcome = read(connector, ODD)
+    assert outcome.status(STREAM) in ("COMPLETE", "INCOMPLETE")
+    assert outcome.holds(ODD) == [], outcome.holds(ODD)[0]
