@@ -18,11 +18,17 @@ class Knowing(Protocol):
     def count(self, stream: Stream) -> int | None:
         """Return the number of records, None where it is not known."""
 
+    def due(self, stream: Stream) -> int:
+        """Return how many records the last read had to bring; only for streams that have a count."""
+
     def rows(self, stream: Stream) -> Iterable[Mapping[str, Any]]:
         """Return the records as Drift sends them; only for streams that have a count."""
 
     def requests(self) -> Mapping[str, int]:
         """Return how many requests were made for each stream."""
+
+    def gone(self) -> Mapping[str, int]:
+        """Return how many of them were answered with 404."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,11 @@ def outcomes(
 ) -> list[Outcome]:
     """Return what became of each stream; `drift` is what was read, where it can be asked.
 
-    With `whole` every record was to be read, otherwise an incremental stream brings only what changed. Either way its
-    table must hold afterwards what is in Drift, row by row.
+    A `whole` read brings every record, any other of an incremental stream only what changed. Either way its table must
+    hold afterwards what is in Drift, row by row, and each answer that something is gone must have been told as a skip.
     """
     requests = drift.requests() if drift else None
+    gone = drift.gone() if drift else {}
     results = []
     for stream in streams:
         progress = reading.streams[stream.name]
@@ -57,9 +64,13 @@ def outcomes(
         if progress.state is not State.COMPLETE:
             fault = progress.error or reading.error or "the connector ended before it had read all of it."
         elif drift and in_drift is not None:
-            if progress.records != in_drift and (whole or not stream.incremental):
-                were, are = "was" if progress.records == 1 else "were", "is" if in_drift == 1 else "are"
-                fault = f"{counted(progress.records, 'record')} {were} read, but {in_drift:,} {are} in Drift."
+            due, not_found = drift.due(stream), gone.get(stream.name, 0)
+            if progress.records != due:
+                were = "was" if progress.records == 1 else "were"
+                fault = f"{counted(progress.records, 'record')} {were} read, not the {due:,} that had to be."
+            elif progress.skipped != not_found:
+                skips = counted(progress.skipped, "skip")
+                fault = f"{skips} told, but Drift answered 404 to {counted(not_found, 'request')}."
             elif stream.key:
                 fault = _difference(stream, warehouse.rows(stream), drift.rows(stream))
         results.append(

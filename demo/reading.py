@@ -10,6 +10,16 @@ from enum import StrEnum
 
 from demo.connector import Message, error_of, retry_of
 
+CHILDREN = ("messages", "conversation_details", "contacts")
+"""The streams that ask once or more for each conversation, one stream after another."""
+
+# What the connector says of them (components.py, manifest.yaml).
+_TOTAL = re.compile(r"(\w+): \d+ conversations to read, oldest first, in (\d+) requests or more\.")
+_SKIP = re.compile(r"(\w+): skipped .+ \(HTTP 404\)\.")
+# More than the connector reads at the same time, so that what comes of one thing is not counted twice.
+_MOST_AT_ONCE = 1_000
+_LEAST_TO_MEASURE = 20
+
 
 class State(StrEnum):
     WAITING = "waiting"
@@ -32,6 +42,11 @@ class Progress:
     records: int = 0
     skipped: int = 0
     """Things that vanished from Drift before they could be read."""
+    total: int | None = None
+    """Things to ask for, one request or more each; None while the connector has not said so, or never does."""
+    done: int = 0
+    """How many of them were asked for. One of which nothing came is not seen, so this may stay below the total."""
+    total_at: float = 0.0
     state: State = State.WAITING
     started: float | None = None
     ended: float | None = None
@@ -44,9 +59,14 @@ class Progress:
         return 0.0 if self.started is None else max(0.0, end - self.started)
 
     def rate(self, now: float) -> float | None:
-        """Return the records per second, None while there is nothing to measure."""
-        seconds = self.seconds(now)
-        return self.records / seconds if self.records and seconds else None
+        """Return how many things a second are done, None where or while there is nothing to measure."""
+        seconds = now - self.total_at
+        return self.done / seconds if self.total and self.done >= _LEAST_TO_MEASURE and seconds > 0 else None
+
+    def remaining(self, now: float) -> float | None:
+        """Return about how many seconds it will still take, None while that cannot be told."""
+        rate = self.rate(now)
+        return max(0, self.total - self.done) / rate if self.total and rate and not self.state.final else None
 
 
 @dataclass
@@ -71,7 +91,7 @@ class Reading:
     def __post_init__(self) -> None:
         self.streams = {name: Progress(name) for name in self.names}
         self.started = self.clock()
-        self._mentions = {name: re.compile(rf"\b{re.escape(name)}\b") for name in self.streams}
+        self._recent: dict[str, dict[object, None]] = {name: {} for name in self.streams}
 
     @property
     def records(self) -> int:
@@ -94,6 +114,21 @@ class Reading:
         return max(0.0, end - self.started - self.seconds)
 
     @property
+    def remaining(self) -> float | None:
+        """About how many seconds the children of the conversations still take, None while that cannot be told.
+
+        The next ones are taken to be as much work as the one that is read, at its speed.
+        """
+        now = self.clock()
+        children = [self.streams[name] for name in CHILDREN if name in self.streams]
+        for stream in children:
+            rest, rate = stream.remaining(now), stream.rate(now)
+            if rest is not None and rate and stream.total:
+                to_come = sum(other.total is None and not other.state.final for other in children)
+                return rest + to_come * stream.total / rate
+        return None
+
+    @property
     def incomplete(self) -> list[Progress]:
         return [stream for stream in self.streams.values() if stream.state is not State.COMPLETE]
 
@@ -103,7 +138,7 @@ class Reading:
         return [stream.checkpoint for stream in self.streams.values() if stream.checkpoint is not None]
 
     def take(self, message: Message) -> Progress | None:
-        """Count a message; return the stream whose state it changed, if it did."""
+        """Count a message; return the stream whose state it changed, or of which it told the total, if any."""
         kind = message["type"]
         if kind == "RECORD":
             return self._record(message)
@@ -113,7 +148,7 @@ class Reading:
             if name in self.streams:
                 self.streams[name].checkpoint = state
         elif kind == "LOG":
-            self._log(message)
+            return self._log(message)
         elif kind == "TRACE":
             return self._trace(message)
         return None
@@ -133,6 +168,8 @@ class Reading:
             return None
         stream.records += 1
         self.retry = None
+        if stream.total is not None:
+            self._count_done(stream, message["record"]["data"])
         if stream.state in (State.RUNNING, State.COMPLETE, State.INCOMPLETE):
             return None
         stream.state = State.RUNNING
@@ -161,12 +198,28 @@ class Reading:
             stream.ended = stamp
         return stream if stream.state is not before else None
 
-    def _log(self, message: Message) -> None:
+    def _count_done(self, stream: Progress, data: Message) -> None:
+        """Count what a record belongs to: the conversation of a message, otherwise the record itself."""
+        thing = data.get("conversationId", data.get("id"))
+        recent = self._recent[stream.name]
+        if thing not in recent:
+            recent[thing] = None
+            stream.done += 1
+        if len(recent) > _MOST_AT_ONCE:
+            del recent[next(iter(recent))]
+
+    def _log(self, message: Message) -> Progress | None:
         text = message["log"].get("message") or ""
         self.retry = retry_of(message) or self.retry
         if message["log"].get("level") in ("WARN", "WARNING"):
             self.warnings[text] = self.warnings.get(text, 0) + 1
-        elif "404" in text:
-            for name, mention in self._mentions.items():
-                if mention.search(text):
-                    self.streams[name].skipped += 1
+            return None
+        total, skip = _TOTAL.fullmatch(text), _SKIP.fullmatch(text)
+        if skip and skip[1] in self.streams:
+            self.streams[skip[1]].skipped += 1
+            self.streams[skip[1]].done += 1
+        if not total or total[1] not in self.streams:
+            return None
+        stream = self.streams[total[1]]
+        stream.total, stream.total_at = int(total[2]), self.clock()
+        return stream

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 OUTPUT = ROOT / "build" / "demo"
 REAL_OUTPUT = ROOT / "build" / "drift"
 """Another folder, so that no run of the local Drift touches a copy of the real one."""
-LOOKBACK = "10 minutes"
-"""The manifest's lookback_window in words."""
 
 _TEMPORARY = ".run-"
 
@@ -100,7 +98,7 @@ class Demo:
             notify=screen.warning,
             command=command,
         )
-        screen.title(title)
+        screen.title(title, self._drift.about if self._drift else ())
 
     def run(self) -> int:
         """Return 0 if everything in Drift was read, else 1.
@@ -129,7 +127,7 @@ class Demo:
             reads.append((title, *self._read(title, streams, reading.states)))
         self._screen.results(reads)
         if self._drift and len(reads) > 1:
-            self._explain(results=reads[-1][2], changes=self._drift.changes)
+            self._screen.aside(self._drift.explanation(streams))
         if self._complete:
             path, tables = self._warehouse.path, self._warehouse.tables()
             self._screen.file(
@@ -140,13 +138,6 @@ class Demo:
                     self._screen.warning(f"{stream.name} was not read: its table is that of an earlier run.")
             self._answer({stream.name for stream in streams} - self._complete)
         return self._verdict([outcome for _, _, results in reads for outcome in results])
-
-    def _explain(self, results: Sequence[Outcome], changes: Mapping[str, int]) -> None:
-        for outcome in results:
-            changed = changes.get(outcome.stream)
-            if changed is not None and outcome.records > changed:
-                counts = f"{outcome.records:,} {outcome.stream}, not {changed:,}"
-                self._screen.aside(f"{counts}: the last {LOOKBACK} before a state are always reread.")
 
     def _connect(self) -> list[Stream]:
         started = time.monotonic()

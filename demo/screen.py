@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from demo.outcome import Outcome
 from demo.questions import Question
 from demo.reading import Progress, Reading, State
 from demo.warehouse import Answer
-from demo.words import counted
+from demo.words import counted, duration
 
 _STYLES = {
     State.WAITING: "dim",
@@ -62,25 +63,26 @@ class Screen:
     clock: Callable[[], float] = time.monotonic
     _line_at: float = field(default=0.0, init=False)
 
-    def title(self, text: str) -> None:
+    def title(self, text: str, about: Sequence[str] = ()) -> None:
+        """Say what is read, and what must be known of it."""
         self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"), soft_wrap=True)
+        for sentence in about:
+            self._prose("· ", "dim", sentence)
         self.console.print()
 
     def done(self, verb: str, text: str, seconds: float) -> None:
         """Say that a step has worked."""
-        self.console.print(
-            Text.assemble(("✓ ", "green"), f"{verb:<9} {text} ", (f"({seconds:.1f} s)", "dim")), soft_wrap=True
-        )
+        self._prose("✓ ", "green", f"{verb} ({seconds:.1f} s): {text}")
 
     def note(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 
     def aside(self, text: str) -> None:
         """Say what only a careful reader asks for."""
-        self.console.print(Text(text, style="dim"), soft_wrap=True)
+        self._prose("", "", text, style="dim")
 
     def event(self, text: str) -> None:
-        self.console.print(Text.assemble(("» ", "magenta"), text), soft_wrap=True)
+        self._prose("» ", "magenta", text)
 
     def warning(self, text: str) -> None:
         self.console.print(Text.assemble(("! ", "yellow"), text), soft_wrap=True)
@@ -144,7 +146,10 @@ class Screen:
         skipped = {stream.name: stream.skipped for stream in reading.streams.values() if stream.skipped}
         if skipped:
             listed = ", ".join(f"{count:,} of {name}" for name, count in skipped.items())
-            self.event(f"Skipped, since Drift does not have them any more (404): {listed}.")
+            self.event(
+                f"Skipped {listed}: Drift listed what they belong to, but answered 404 when asked for it, as it does "
+                "after a deletion."
+            )
         more = len(reading.warnings) - _MOST_WARNINGS
         if more > 0:
             self.warning(f"{counted(more, 'more warning')} of other kinds.")
@@ -203,6 +208,13 @@ class Screen:
         self.console.print()
         self._print(Padding(_table(answer), (0, 0, 0, 2), expand=False))
 
+    def _prose(self, mark: str, mark_style: str, text: str, style: str = "") -> None:
+        """Print sentences, broken between words at the width of the console, under each other after the mark."""
+        width = max(20, self.console.width - len(mark))
+        for number, line in enumerate(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)):
+            begin = mark if number == 0 else " " * len(mark)
+            self.console.print(Text.assemble((begin, mark_style), (line, style)), soft_wrap=True)
+
     def _print(self, renderable: RenderableType) -> None:
         """Print what consists of lines, none of them with blanks at its end."""
         for segments in self.console.render_lines(renderable, pad=False):
@@ -218,25 +230,44 @@ class Screen:
                     self.warning(text)
 
     def _line(self, reading: Reading, changed: Progress | None) -> None:
-        if changed is not None and changed.state is not State.RUNNING:
+        begins = changed is not None and changed.state is State.STARTED and changed.total is None
+        if changed is not None and changed.state is not State.RUNNING and not begins:
             self.note(_plain(changed))
         now = self.clock()
         if now - self._line_at < _SECONDS_BETWEEN_LINES:
             return
         self._line_at = now
+        silent = []
         for stream in reading.streams.values():
-            if not stream.state.final and stream.started is not None:
+            if stream.state in (State.RUNNING, State.THROTTLED):
                 self.note(_plain(stream, reading.clock()))
+            elif stream.state is State.STARTED:
+                silent.append(stream.name)
+        if silent:
+            self._prose("  ", "", f"begun, without a record yet: {', '.join(silent)}")
         if reading.retry:
             self.note(f"  {reading.retry}")
 
 
 def _plain(stream: Progress, now: float | None = None) -> str:
-    line = f"  {stream.name:<22} {stream.state:<10}"
+    line = f"  {stream.name:<20} {stream.state:<10}"
     if now is not None or stream.state.final:
         noun = "record" if stream.records == 1 else "records"
-        line += f" {stream.records:>11,} {noun} in {stream.seconds(now or 0.0):,.1f} s"
+        line += f" {stream.records:>9,} {noun}"
+        done, left = _share(stream, now or 0.0)
+        line += f", {done} done" if done else f" in {stream.seconds(now or 0.0):,.1f} s"
+        line += f", {left} left" if left else ""
+    elif stream.total is not None:
+        line += f" {counted(stream.total, 'request'):>17} or more"
     return line.rstrip()
+
+
+def _share(stream: Progress, now: float) -> tuple[str, str]:
+    """Return how much of a stream is done and how long the rest takes, each empty where it is not known."""
+    if not stream.total or stream.state.final:
+        return "", ""
+    rest = stream.remaining(now)
+    return f"{min(99, 100 * stream.done // stream.total)} %", "" if rest is None else duration(rest)
 
 
 def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
@@ -245,20 +276,21 @@ def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
     table.add_column("stream", min_width=20)
     table.add_column("sync", min_width=11)
     table.add_column("state", min_width=10)
-    for heading in ("records", "records/s", "seconds"):
-        table.add_column(heading, justify="right", min_width=9)
+    table.add_column("records", justify="right", min_width=9)
+    table.add_column("seconds", justify="right", min_width=7)
+    table.add_column("done, left", justify="right", min_width=11)
     for stream in reading.streams.values():
-        rate = stream.rate(now)
         table.add_row(
             stream.name,
             modes[stream.name],
             Text(stream.state, style=_STYLES[stream.state]),
             f"{stream.records:,}",
-            "" if rate is None else f"{rate:,.0f}",
             "" if stream.started is None else f"{stream.seconds(now):,.1f}",
+            ", ".join(filter(None, _share(stream, now))),
         )
     table.add_section()
-    table.add_row("together", "", "", f"{reading.records:,}", "", f"{reading.seconds:,.1f}", style="bold")
+    left = "" if reading.remaining is None else f"about {duration(reading.remaining)}"
+    table.add_row("together", "", "", f"{reading.records:,}", f"{reading.seconds:,.1f}", left, style="bold")
     return Group(table, Text(reading.retry, style="yellow")) if reading.retry else table
 
 

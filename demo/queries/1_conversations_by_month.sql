@@ -1,4 +1,4 @@
--- How many conversations began in each of the last 12 months, by status?
+-- How many conversations began in each of the last 12 months, how many are open?
 WITH began AS (
   SELECT date_trunc('month', epoch_ms(createdAt)) AS month, status
   FROM conversations
@@ -9,7 +9,8 @@ SELECT
   count(*) FILTER (status = 'open') AS open,
   count(*) FILTER (status = 'pending') AS pending,
   count(*) FILTER (status = 'closed') AS closed,
-  count(*) FILTER (status = 'bulk_sent') AS bulk_sent
+  count(*) FILTER (status = 'bulk_sent') AS bulk_sent,
+  round(100 * open / conversations, 1) AS "open %"
 FROM began
 -- Counted back from the newest one: Drift may be switched off by now.
 WHERE month > (SELECT max(month) FROM began) - INTERVAL 12 MONTHS

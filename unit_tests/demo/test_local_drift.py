@@ -1,34 +1,35 @@
 """The demo's own Drift: which request belongs to which stream, what changes, and what its questions answer."""
 
+import statistics
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from demo.connector import ROOT, Stream
 from demo.errors import DemoError
-from demo.local_drift import LocalDrift, stream_of
+from demo.local_drift import INCREMENTAL, LOOKBACKS, LocalDrift, stream_of
+from demo.outcome import outcomes
 from demo.questions import Question, questions
-from demo.warehouse import Spool, Warehouse
+from demo.reading import Reading
+from demo.warehouse import Answer, Spool, Warehouse
 from sandbox import PRIMARY_KEYS, Sandbox
-from unit_tests.demo.messages import INTEGER, STRING, stream
+from unit_tests.demo.messages import stream
 
-STREAMS = {
-    "accounts": stream(
-        "accounts",
-        {
-            "accountId": STRING,
-            "ownerId": INTEGER,
-            "targeted": {"type": "boolean"},
-            "updateDateTime": INTEGER,
-        },
-        key=("accountId",),
-    ),
-    "conversations": stream(
-        "conversations",
-        {"id": INTEGER, "status": STRING, "inboxId": INTEGER, "createdAt": INTEGER, "updatedAt": INTEGER},
-        incremental=True,
-    ),
-    "users": stream("users", {"id": INTEGER, "name": STRING, "role": STRING}),
-}
+MANIFEST = yaml.safe_load((ROOT / "manifest.yaml").read_text())
+
+
+def _stream(name: str) -> Stream:
+    definition = MANIFEST["definitions"][name]
+    schema = MANIFEST["schemas"]["contacts" if name == "contacts_by_email" else name]
+    key = tuple(definition["primary_key"])
+    return stream(name, schema["properties"], key=key, incremental=name in INCREMENTAL)
+
+
+STREAMS = {name: _stream(name) for name in PRIMARY_KEYS}
 
 
 @pytest.mark.parametrize(
@@ -56,15 +57,98 @@ def test_a_request_counts_for_one_stream(path: str, name: str) -> None:
 
 
 def test_something_happens_between_the_reads() -> None:
-    """As many rows more as the line says, and changed ones beside them."""
-    drift = LocalDrift(accounts=3, conversations=60, users=4)
-    conversations, users = STREAMS["conversations"], STREAMS["users"]
-    before = {row["id"]: row["updatedAt"] for row in drift.rows(conversations)}
-    assert drift.change() == "25 conversations got a message, 5 began, 1 user joined"
-    assert drift.changes == {"conversations": 30}
-    after = {row["id"]: row["updatedAt"] for row in drift.rows(conversations)}
-    assert (drift.count(conversations), drift.count(users), drift.count(STREAMS["accounts"])) == (65, 5, 3)
-    assert sum(after[key] > before[key] for key in before) == 25
+    """As many rows more as the line says, changed ones beside them, and an account that is gone."""
+    drift = LocalDrift(accounts=3, conversations=90, users=4)
+
+    def rows(name: str) -> dict[Any, dict[str, Any]]:
+        return {row[PRIMARY_KEYS[name][0]]: row for row in drift.rows(STREAMS[name])}
+
+    before = {name: rows(name) for name in ("conversations", "messages", "users", "accounts")}
+    assert drift.change() == (
+        "18 conversations got a message, 2 messages were edited, 5 conversations were closed, 5 began, 1 user joined, "
+        "1 account was deleted"
+    )
+    conversations, messages = rows("conversations"), rows("messages")
+    new = conversations.keys() - before["conversations"].keys()
+    old = before["conversations"]
+    assert (len(new), len(rows("users")), len(rows("accounts"))) == (5, 5, 2)
+    assert sum(conversations[key]["updatedAt"] > old[key]["updatedAt"] for key in old) == 25
+    assert sum(conversations[key]["status"] != old[key]["status"] for key in old) == 5
+    added = [row for key, row in messages.items() if key not in before["messages"]]
+    assert sum(row["conversationId"] not in new for row in added) == 18
+    assert sum(messages[key] != row for key, row in before["messages"].items()) == 2
+
+
+def test_a_second_read_is_due_to_bring_what_changed() -> None:
+    """All of the changed conversations and of those within the look-back, counted here row by row; else everything."""
+    drift = LocalDrift(accounts=3, conversations=2_000, users=4)
+    assert all(drift.due(of) == drift.count(of) for of in STREAMS.values())
+    newest = max(row["updatedAt"] for row in drift.rows(STREAMS["conversations"]))
+    drift.change()
+
+    def since(milliseconds: int) -> dict[int, dict[str, Any]]:
+        rows = drift.rows(STREAMS["conversations"])
+        return {row["id"]: row for row in rows if row["updatedAt"] >= newest - milliseconds}
+
+    read, of_a_day = since(600_000), since(86_400_000)
+    contacts = {row["contactId"] for row in read.values()}
+    assert len(read) < len(of_a_day)
+    wanted = {
+        "conversations": len(read),
+        "messages": sum(row["conversationId"] in read for row in drift.rows(STREAMS["messages"])),
+        "conversation_details": sum(row["id"] in read for row in drift.rows(STREAMS["conversation_details"])),
+        "contacts": sum(row["id"] in contacts for row in drift.rows(STREAMS["contacts"])),
+        "conversation_metrics": sum(
+            row["conversationId"] in of_a_day for row in drift.rows(STREAMS["conversation_metrics"])
+        ),
+    }
+    assert {name: drift.due(STREAMS[name]) for name in INCREMENTAL} == wanted
+    assert all(drift.due(of) == drift.count(of) for name, of in STREAMS.items() if name not in INCREMENTAL)
+
+
+def test_the_look_backs_are_the_manifests() -> None:
+    """And so are the streams whose second read is shorter, the figures of the throttle, and the words for them."""
+    definitions = MANIFEST["definitions"]
+    assert LOOKBACKS == {"conversations": 10 * 60_000, "conversation_metrics": 86_400_000}
+    assert definitions["updated_at_cursor"]["lookback_window"] == "PT10M"
+    assert definitions["conversation_metrics"]["incremental_sync"]["lookback_window"] == "P1D"
+    assert definitions["child_cursor"]["lookback_window"] == "PT0S"
+    drift = LocalDrift(accounts=3, conversations=200, users=4)
+    drift.change()
+    text = drift.explanation(STREAMS.values())
+    assert "everything about the 30 conversations that changed" in text
+    assert "1 more of conversations" in text
+    assert "last 10 minutes before a state" in text
+    assert "conversation_metrics the last day" in text
+
+
+def test_the_config_leaves_nothing_out() -> None:
+    """Its start lies before all conversations, in few enough windows of 30 days; the first address is shared."""
+    drift = LocalDrift()
+    config = drift.config()
+    times = [row["updatedAt"] for row in drift.rows(STREAMS["conversations"])]
+    oldest, newest = min(times), max(times)
+    start = datetime.fromisoformat(config["start_date"]).timestamp() * 1000
+    assert 0 <= oldest - start < 86_400_000
+    assert f"start_date to {config['start_date']}" in " ".join(drift.about)
+    # Of 30 days each; the connector asks for at most 50 a minute.
+    windows = (newest - start) / (30 * 86_400_000)
+    assert windows < 40
+    holders = Counter(row["attributes"]["email"] for row in drift.rows(STREAMS["contacts_by_email"]))
+    assert list(holders) == config["contact_emails"]
+    assert list(holders.values()) == [2, 1, 1]
+    properties = MANIFEST["spec"]["connection_specification"]["properties"]
+    assert config["max_requests_per_second"] == properties["max_requests_per_second"]["maximum"]
+
+
+def test_something_is_gone_before_it_is_read() -> None:
+    """The list names a conversation and a contact that Drift answers with 404."""
+    drift = LocalDrift()
+    count = {name: drift.count(of) for name, of in STREAMS.items()}
+    listed = {row["contactId"] for row in drift.rows(STREAMS["conversations"])}
+    assert count["conversations"] == 450
+    assert (count["conversation_details"], count["conversation_metrics"]) == (449, 449)
+    assert count["contacts"] == len(listed) - 1
 
 
 def test_port_trouble_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,16 +170,50 @@ def test_what_is_no_data_of_drifts_has_no_count() -> None:
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    drift = LocalDrift(accounts=40, conversations=300, users=8)
+def local() -> LocalDrift:
+    return LocalDrift(accounts=40, conversations=300, users=8)
+
+
+@pytest.fixture(scope="module")
+def warehouse(local: LocalDrift, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder: Path = tmp_path_factory.mktemp("demo")
     warehouse = Warehouse(folder / "drift.duckdb")
     with Spool(STREAMS.values(), folder) as spool:
         for name, of in STREAMS.items():
-            for row in drift.rows(of):
+            for row in local.rows(of):
                 spool.add(name, row)
         warehouse.load(spool, STREAMS.values(), anew=True)
     return warehouse
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_rows_of_every_stream_are_compared(
+    name: str, local: LocalDrift, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the connector delivers of a stream is equal to what Drift holds; one other value is not."""
+    of = STREAMS[name]
+
+    def fault() -> str | None:
+        reading = Reading([name])
+        reading.streams[name].records = local.due(of)
+        reading.finish()
+        reading.streams[name].state = reading.streams[name].state.COMPLETE
+        return outcomes(reading, [of], warehouse, local, whole=True)[0].fault
+
+    assert fault() is None
+    rows = list(local.rows(of))
+    field = next(field for field in rows[0] if field not in of.key)
+    other = [rows[0] | {field: "other"}, *rows[1:]]
+    monkeypatch.setattr(local, "rows", lambda _: iter(other))
+    assert "1 row in DuckDB is not as in Drift" in str(fault())
+
+
+def test_metrics_are_named() -> None:
+    """Null where the report has "NaN"."""
+    rows = list(LocalDrift(accounts=1, conversations=40, users=4).rows(STREAMS["conversation_metrics"]))
+    assert set(rows[0]) == set(STREAMS["conversation_metrics"].schema["properties"])
+    assert any(row["firstCloseAt"] is None for row in rows)
+    assert all(isinstance(value, int | None) for row in rows for value in row.values())
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda question: question.path.name)
@@ -103,16 +221,82 @@ def test_every_question_has_an_answer(warehouse: Warehouse, question: Question) 
     """Rows with a name and a count in each; the question is one sentence."""
     assert question.text.endswith("?")
     answer = warehouse.ask(question.sql)
-    assert answer.rows
-    assert all(row[0] for row in answer.rows)
+    assert len(answer.rows) > 1
+    assert all(row[0] and row[1] for row in answer.rows)
     assert "--" not in question.text
 
 
-def test_the_answers_are_right(warehouse: Warehouse) -> None:
-    """Sums over all groups give what the tables hold, as far as the list is not cut."""
-    months, inboxes, owners = (warehouse.ask(question.sql) for question in questions())
-    assert 2 <= len(months.rows) <= 12
-    assert all(row[1] == sum(row[2:]) for row in months.rows), months
-    assert sum(row[1] for row in inboxes.rows) == 300, inboxes
-    assert sum(row[2] for row in owners.rows) <= 40
-    assert all(row[4] <= row[3] <= row[1] for row in inboxes.rows), inboxes
+def _answer(warehouse: Warehouse, number: int) -> Answer:
+    return warehouse.ask(questions()[number].sql)
+
+
+def test_the_months_are_right(warehouse: Warehouse, local: LocalDrift) -> None:
+    """Statuses add up to the conversations, month by month."""
+    months = _answer(warehouse, 0)
+    assert months.columns == ("month", "conversations", "open", "pending", "closed", "bulk_sent", "open %")
+    rows = list(local.rows(STREAMS["conversations"]))
+    began = Counter(datetime.fromtimestamp(row["createdAt"] / 1000, UTC).strftime("%Y-%m") for row in rows)
+    still_open = Counter(
+        datetime.fromtimestamp(row["createdAt"] / 1000, UTC).strftime("%Y-%m")
+        for row in rows
+        if row["status"] == "open"
+    )
+    assert 11 <= len(months.rows) <= 12
+    for month, conversations, *statuses, percent in months.rows:
+        assert (conversations, statuses[0]) == (began[month], still_open[month])
+        assert sum(statuses) == conversations
+        assert percent == round(100 * still_open[month] / conversations, 1)
+
+
+def test_the_first_answers_are_right(warehouse: Warehouse, local: LocalDrift) -> None:
+    """As soon as Drift's own figures say it of people; bots answer at once."""
+    answers = {row[0]: row for row in _answer(warehouse, 1).rows}
+    assert set(answers) == {"bot", "person"}
+    threads: dict[int, list[dict[str, Any]]] = {}
+    for row in local.rows(STREAMS["messages"]):
+        threads.setdefault(row["conversationId"], []).append(row)
+    asked = {key for key, rows in threads.items() if any(row["author"]["type"] == "contact" for row in rows)}
+    waits = [
+        row["timeToAgentResponseMillis"] / 1000
+        for row in local.rows(STREAMS["conversation_metrics"])
+        if row["timeToAgentResponseMillis"] is not None and row["conversationId"] in asked
+    ]
+    _, conversations, percent, median, p90, messages = answers["person"]
+    assert conversations == len(waits)
+    assert percent == round(100 * len(waits) / len(asked), 1)
+    assert median == pytest.approx(statistics.median(waits), abs=0.1)
+    assert p90 == pytest.approx(statistics.quantiles(waits, n=10, method="inclusive")[8], abs=0.1)
+    said = sum(
+        row["author"]["type"] == "user" and not row["author"].get("bot") and row["type"] == "chat"
+        for key in asked
+        for row in threads[key]
+    )
+    assert messages == round(said / len(waits), 1)
+    assert answers["bot"][3] < 3 < median
+
+
+def test_the_meetings_are_right(warehouse: Warehouse, local: LocalDrift) -> None:
+    """Each counts once, however many agents it has, with the playbook that began its conversation."""
+    playbooks = {row["id"]: row["name"] for row in local.rows(STREAMS["playbooks"])}
+    talks = {row["id"]: row for row in local.rows(STREAMS["conversation_details"])}
+    slugs: dict[str, set[str]] = {}
+    rows = list(local.rows(STREAMS["meetings"]))
+    for row in rows:
+        talk = talks.get(row.get("conversationId"))
+        playbook = (talk or {}).get("relatedPlaybookId")
+        name = "(no playbook)" if playbook is None else playbooks.get(playbook, "(switched off)")
+        slugs.setdefault(name if talk else "(no conversation)", set()).add(row["slug"])
+    found = {row[0]: row[1:] for row in _answer(warehouse, 2).rows}
+    assert {name: row[0] for name, row in found.items()} == {name: len(each) for name, each in slugs.items()}
+    assert len(rows) > sum(row[0] for row in found.values())
+    canceled = {row["slug"] for row in rows if row["status"] == "CANCELED"}
+    assert sum(row[1] for row in found.values()) == len(canceled)
+    assert {"(no conversation)", "(switched off)"} < set(found)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_answers_fit_80_columns(number: int, warehouse: Warehouse) -> None:
+    """No heading and no value is broken."""
+    answer = _answer(warehouse, number)
+    widths = [max(len(str(cell)) for cell in column) for column in zip(answer.columns, *answer.rows, strict=True)]
+    assert 2 + sum(widths) + 3 * (len(widths) - 1) <= 80

@@ -11,7 +11,7 @@ from demo.connector import Stream
 from demo.outcome import Outcome, outcomes
 from demo.reading import Reading
 from demo.warehouse import Spool, Warehouse
-from unit_tests.demo.messages import INTEGER, STRING, failure, record, status, stream
+from unit_tests.demo.messages import INTEGER, STRING, failure, log, record, status, stream
 
 TALKS = stream("talks", {"id": INTEGER, "status": STRING, "tags": {"type": "array"}}, incremental=True)
 PEOPLE = stream("people", {"id": INTEGER, "status": STRING})
@@ -21,11 +21,16 @@ ROWS = [{"id": 1, "status": "open"}, {"id": 2, "status": "closed", "tags": [{"na
 class Drift:
     """Knows `rows` of every stream; None for what it cannot tell."""
 
-    def __init__(self, rows: list[dict[str, Any]] | None) -> None:
+    def __init__(self, rows: list[dict[str, Any]] | None, due: int | None = None, gone: int = 0) -> None:
         self._rows = rows
+        self._due = due
+        self._gone = gone
 
     def count(self, _: Stream) -> int | None:
         return None if self._rows is None else len(self._rows)
+
+    def due(self, _: Stream) -> int:
+        return len(self._rows or []) if self._due is None else self._due
 
     def rows(self, _: Stream) -> list[dict[str, Any]]:
         assert self._rows is not None
@@ -33,6 +38,9 @@ class Drift:
 
     def requests(self) -> dict[str, int]:
         return {"talks": 3}
+
+    def gone(self) -> dict[str, int]:
+        return {"talks": self._gone}
 
 
 @pytest.fixture
@@ -74,8 +82,8 @@ def test_equal_rows_are_complete(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("found", "fault"),
     [
-        (ROWS[:1], "1 record was read, but 2 are in Drift."),
-        ([*ROWS, {"id": 3}], "3 records were read, but 2 are in Drift."),
+        (ROWS[:1], "1 record was read, not the 2 that had to be."),
+        ([*ROWS, {"id": 3}], "3 records were read, not the 2 that had to be."),
         ([{"id": 3}, {"id": 4}], "2 records of Drift are missing in DuckDB, such as 1."),
         ([row | {"status": "?"} for row in ROWS], "2 rows in DuckDB are not as in Drift, such as 1."),
         ([ROWS[0], {"id": 3}], "1 record of Drift is missing in DuckDB, such as 2."),
@@ -90,18 +98,34 @@ def test_any_difference_is_a_fault(warehouse: Warehouse, found: list[dict[str, A
 
 
 def test_an_incremental_read_is_held_against_its_table(warehouse: Warehouse) -> None:
-    """It brings fewer records than there are, but the table must hold them all."""
-    assert _outcome(warehouse, Drift(ROWS), read=1, whole=False).fault is None
-    outcome = _outcome(warehouse, Drift([*ROWS, {"id": 3}]), read=1, whole=False)
+    """It brings just the records that are due, and the table must hold all that there are."""
+    assert _outcome(warehouse, Drift(ROWS, due=1), read=1, whole=False).fault is None
+    outcome = _outcome(warehouse, Drift(ROWS, due=1), read=2, whole=False)
+    assert outcome.fault == "2 records were read, not the 1 that had to be."
+    outcome = _outcome(warehouse, Drift([*ROWS, {"id": 3}], due=1), read=1, whole=False)
     assert outcome.fault == "1 record of Drift is missing in DuckDB, such as 3."
     outcome = _outcome(warehouse, Drift(ROWS[:1]), read=1, whole=False)
     assert outcome.fault == "1 row in DuckDB is not in Drift, such as 2."
 
 
-def test_a_full_refresh_reads_everything_again(warehouse: Warehouse) -> None:
-    """Also in the second read its records are as many as there are in Drift."""
-    outcome = _outcome(warehouse, Drift(ROWS), of=PEOPLE, read=1, whole=False)
-    assert outcome.fault == "1 record was read, but 2 are in Drift."
+def test_every_404_is_told_as_a_skip(warehouse: Warehouse) -> None:
+    """Neither more nor fewer: a skip that nobody tells is a loss."""
+    done = status("talks", "COMPLETE")
+    skip = log("talks: skipped 7, which Drift does not know any more (HTTP 404).")
+    assert _outcome(warehouse, Drift(ROWS, gone=1), lines=(skip, done)).fault is None
+    outcome = _outcome(warehouse, Drift(ROWS, gone=2), lines=(skip, done))
+    assert outcome.fault == "1 skip told, but Drift answered 404 to 2 requests."
+    assert "0 skips told" in str(_outcome(warehouse, Drift(ROWS, gone=1), lines=(done,)).fault)
+    assert "0 requests" in str(_outcome(warehouse, Drift(ROWS), lines=(skip, done)).fault)
+
+
+def test_a_composite_key_names_a_row(warehouse: Warehouse) -> None:
+    """Two rows that share one of its fields are two rows."""
+    talks = stream("talks", {"slug": STRING, "agent": INTEGER}, key=("slug", "agent"))
+    rows = [{"slug": "a", "agent": 1}, {"slug": "a", "agent": 2}]
+    assert _outcome(warehouse, Drift(rows), rows=rows, of=talks).fault is None
+    outcome = _outcome(warehouse, Drift([rows[0], {"slug": "a", "agent": 3}]), rows=rows, of=talks)
+    assert outcome.fault == "1 record of Drift is missing in DuckDB, such as a, 3."
 
 
 def test_what_drift_cannot_tell_is_not_held_against_it(warehouse: Warehouse) -> None:

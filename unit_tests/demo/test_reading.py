@@ -1,7 +1,9 @@
 """What is counted while a read runs, and when a stream counts as complete."""
 
 import json
+import re
 
+from demo.connector import ROOT
 from demo.reading import Reading, State
 from unit_tests.demo.messages import failure, log, record, state, status
 
@@ -46,10 +48,10 @@ def test_a_stream_goes_through_its_states() -> None:
 def test_seconds_are_the_connectors_own() -> None:
     """From started to complete as it stamped them, whenever its lines arrive; till now while it runs."""
     reading = _reading(status("talks", "STARTED", at=10), *(record("talks", id=n) for n in range(8)))
-    assert (reading.streams["talks"].seconds(20.0), reading.streams["talks"].rate(20.0)) == (10.0, 0.8)
+    assert reading.streams["talks"].seconds(20.0) == 10.0
     reading.take(json.loads(status("talks", "COMPLETE", at=14)))
-    assert (reading.streams["talks"].seconds(20.0), reading.streams["talks"].rate(20.0)) == (4.0, 2.0)
-    assert (reading.streams["people"].seconds(20.0), reading.streams["people"].rate(20.0)) == (0.0, None)
+    assert reading.streams["talks"].seconds(20.0) == 4.0
+    assert reading.streams["people"].seconds(20.0) == 0.0
 
 
 def test_a_read_lasts_from_the_first_start_to_the_last_end() -> None:
@@ -94,13 +96,15 @@ def test_errors_belong_to_their_stream() -> None:
 
 
 def test_skips_are_counted_by_stream() -> None:
-    """INFO lines with a 404 and the stream's name, which may be part of another one's."""
+    """INFO lines of the connector that say so; a 404 in any other is none."""
+    gone = "which Drift does not know any more (HTTP 404)."
     reading = _reading(
-        log("people_by_email: skipped, Drift answered 404."),
-        log("people: skipped, Drift answered 404."),
-        log("people: skipped, Drift answered 404."),
-        log("talks: Drift answered 404.", "WARN"),
-        log("Marking stream talks as STARTED"),
+        log(f"people_by_email: skipped an address, {gone}"),
+        log(f"people: skipped 7, {gone}"),
+        log(f"people: skipped 8, {gone}"),
+        log(f"talks: skipped 7, {gone}", "WARN"),
+        log("talks: 404 conversations to read, oldest first, in 404 requests or more."),
+        log(f"nobody: skipped 7, {gone}"),
     )
     assert [stream.skipped for stream in reading.streams.values()] == [0, 2, 1]
 
@@ -118,3 +122,48 @@ def test_a_retry_is_told_until_something_comes() -> None:
     assert reading.retry == text
     reading.take(json.loads(record("talks", id=1)))
     assert reading.retry is None
+
+
+def _total(name: str, requests: int) -> str:
+    return log(f"{name}: {requests} conversations to read, oldest first, in {requests} requests or more.")
+
+
+def test_the_rest_of_a_child_is_estimated_from_its_total() -> None:
+    """By conversations, however many messages each has; skipped ones are done, too. The next children count as well."""
+    now = [0.0]
+    reading = Reading(["messages", "conversation_details", "contacts", "users"], clock=lambda: now[0])
+    messages = reading.streams["messages"]
+    reading.take(json.loads(status("messages", "STARTED")))
+    now[0] = 10.0
+    assert reading.take(json.loads(_total("messages", 100))) is messages
+    for number in range(19):
+        for message in range(3):
+            reading.take(json.loads(record("messages", id=1000 * number + message, conversationId=number)))
+    now[0] = 12.0
+    assert (messages.done, messages.remaining(now[0]), reading.remaining) == (19, None, None)
+    reading.take(json.loads(log("messages: skipped 7, which Drift does not know any more (HTTP 404).")))
+    assert (messages.done, messages.total, messages.remaining(now[0])) == (20, 100, 8.0)
+    assert reading.remaining == 8.0 + 2 * 10.0
+    reading.take(json.loads(status("messages", "COMPLETE", at=12)))
+    assert (messages.remaining(now[0]), reading.remaining) == (None, None)
+    reading.take(json.loads(_total("conversation_details", 40)))
+    for number in range(20):
+        reading.take(json.loads(record("conversation_details", id=number)))
+    now[0] = 16.0
+    assert reading.remaining == 4.0 + 8.0
+
+
+def test_a_share_needs_little_memory() -> None:
+    """What was seen last is remembered, not everything: the connector reads few conversations at the same time."""
+    reading = _reading(_total("talks", 5_000), *(record("talks", id=number) for number in range(3_000)))
+    assert reading.streams["talks"].done == 3_000
+    assert len(reading._recent["talks"]) == 1_000
+
+
+def test_the_words_are_the_connectors() -> None:
+    """The lines that are counted must stay what the connector writes."""
+    components = (ROOT / "components.py").read_text()
+    manifest = re.sub(r"\s+", " ", (ROOT / "manifest.yaml").read_text())
+    assert "conversations to read, oldest first, in {len(newest)} requests or more." in components
+    assert "{{ parameters['name'] }}: skipped {{" in manifest
+    assert "which Drift does not know any more (HTTP 404)." in manifest

@@ -10,7 +10,7 @@ import pytest
 
 from demo.connector import ROOT
 from demo.questions import Question
-from demo.run import LOOKBACK, OUTPUT, REAL_OUTPUT, main
+from demo.run import OUTPUT, REAL_OUTPUT, main
 from unit_tests.demo.conftest import Script
 from unit_tests.demo.messages import STRING, catalog, connection, entry, failure, log, record, state, status
 
@@ -82,6 +82,7 @@ def test_without_a_terminal_there_are_plain_lines(run: Run) -> None:
     assert [len(line.split()) for line in lines if line.startswith("✓  talks")] == [5, 5]
     assert [line for line in lines if line != line.rstrip()] == []
     assert any(line.split()[:4] == ["talks", "complete", "2", "records"] for line in lines), printed
+    assert not any("sandbox" in line.lower() or "local Drift" in line for line in lines)
     assert lines[-1].startswith("✓ The connector read all of its streams")
 
 
@@ -210,30 +211,26 @@ def test_the_title_says_which_drift_is_read(
     assert capsys.readouterr().out.splitlines()[0] == f"source-drift reads {place}, with {path}"
 
 
-@pytest.mark.parametrize(("extra", "told"), [(0, False), (1, True)])
-def test_records_that_are_read_again_are_explained(
-    extra: int,
-    told: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    script: Script,
-    capsys: pytest.CaptureFixture[str],
+def test_the_local_drift_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the second read brings more than has changed."""
+    """What its config leaves out, what is gone, what happens between the reads, and what the second one brings."""
     monkeypatch.setattr("demo.local_drift.LocalDrift.count", lambda *_: None)
     discover = [catalog(entry("conversations", incremental=True))]
     done = status("conversations", "COMPLETE")
-    again = [*(record("conversations", id=n) for n in range(30 + extra)), done]
-    main([], command=script(CHECK, discover, [state("conversations", at=1), done], again), output=tmp_path / "out")
-    line = "31 conversations, not 30: the last 10 minutes before a state are always reread."
-    shown = [each for each in capsys.readouterr().out.splitlines() if "reread" in each]
-    assert shown == ([line] if told else [])
-
-
-def test_the_lookback_is_the_manifests() -> None:
-    """The words and the manifest must stay equal."""
-    assert LOOKBACK == "10 minutes"
-    assert "lookback_window: PT10M\n" in (ROOT / "manifest.yaml").read_text()
+    read = [record("conversations", id=1), state("conversations", at=1), done]
+    main([], command=script(CHECK, discover, read, [record("conversations", id=2), done]), output=tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    printed = " ".join(lines)
+    assert "450 conversations, 400 accounts, 14 users" in lines[0]
+    for part in (
+        "leaves nothing out",
+        "1 conversation and 1 contact were deleted",
+        "Meanwhile in Drift: 18",
+        "Read 2 b",
+    ):
+        assert part in printed
+    assert max(map(len, lines[: lines.index("Read 2: what changed")])) <= 80
 
 
 def test_an_interrupt_ends_with_130(run: Run) -> None:

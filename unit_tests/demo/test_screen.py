@@ -1,6 +1,7 @@
 """What a terminal shows while a read runs, at the widths people have."""
 
 import json
+from collections.abc import Callable
 from io import StringIO
 
 import pytest
@@ -10,12 +11,14 @@ from rich.text import Text
 
 from demo.outcome import Outcome
 from demo.questions import Question, questions
-from demo.reading import Reading
+from demo.reading import Progress, Reading
 from demo.screen import Screen
 from demo.warehouse import Answer
+from demo.words import duration
 from unit_tests.demo.messages import log, record, status
 
-NAMES = ["conversation_metrics", "talks", "people"]
+NAMES = ["conversation_metrics", "messages", "talks", "people"]
+TOTAL = "messages: 100 conversations to read, oldest first, in 100 requests or more."
 MODES = dict.fromkeys(NAMES, "incremental")
 RETRY = "Drift answered HTTP 503. Waiting 2.0 s before attempt 3."
 
@@ -28,20 +31,31 @@ def _reading(clock: float = 5.0) -> Reading:
     return reading
 
 
+def _half_read(reading: Reading, watch: Callable[[Progress | None], None]) -> None:
+    """Take the total of the messages, 5 seconds ago, and 25 of those 100."""
+    changed = reading.take(json.loads(log(TOTAL)))
+    reading.streams["messages"].total_at = 0.0
+    watch(changed)
+    for number in range(25):
+        watch(reading.take(json.loads(record("messages", id=number, conversationId=number))))
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_terminal_shows_every_stream(width: int) -> None:
-    """Name, state, records, rate, and what it waits for; no line is wider than the terminal."""
+    """Name, state, records, the share that is done, what is left of the whole; no line is wider than the terminal."""
     console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
     reading = _reading()
     with Screen(console, animated=True).progress("Read", reading, MODES) as watch:
+        _half_read(reading, watch)
         for line in (record("talks", id=1), status("people", "RUNNING", throttled=True), log(RETRY)):
             watch(reading.take(json.loads(line)))
     shown = Text.from_ansi(console.file.getvalue()).plain  # type: ignore[attr-defined]
     lines = shown.splitlines()
+    assert any(line.split() == ["conversation_metrics", "incremental", "started", "1,000,000", "5.0"] for line in lines)
     assert any(
-        line.split() == ["conversation_metrics", "incremental", "started", "1,000,000", "200,000", "5.0"]
-        for line in lines
+        line.split() == ["messages", "incremental", "running", "25", "5.0", "25", "%,", "15", "s"] for line in lines
     )
+    assert any(line.split()[-3:] == ["about", "15", "s"] for line in lines if line.startswith("together")), shown
     assert any(line.split()[:3] == ["talks", "incremental", "running"] for line in lines), shown
     assert any(line.split()[:3] == ["people", "incremental", "throttled"] for line in lines), shown
     assert RETRY in shown
@@ -102,7 +116,7 @@ def test_one_record_is_no_plural() -> None:
     reading.finish()
     screen.summary(reading, 0.25)
     lines = [line.strip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
-    assert "talks                  complete             1 record in 2.0 s" in lines
+    assert "talks                complete           1 record in 2.0 s" in lines
     assert "✓ 1 record in 2.0 s, 0 a second; start and end 0.0 s, DuckDB 0.2 s" in lines
 
 
@@ -115,6 +129,43 @@ def test_long_reads_are_told_about_now_and_then() -> None:
             watch(reading.take(json.loads(record("talks", id=1))))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line.split()[2] for line in lines if line.split()[0] == "talks"] == ["3", "6"]
+    silent = [line.strip() for line in lines if "without a record" in line]
+    assert silent == ["begun, without a record yet: conversation_metrics, messages, people"] * 2
+
+
+def test_lines_tell_how_long_it_still_takes() -> None:
+    """The total as soon as it is known, then what is done and left of it."""
+    console, now = Console(file=StringIO(), width=80), [0.0]
+    reading = _reading()
+    with Screen(console, animated=False, clock=lambda: now[0]).progress("Read", reading, MODES) as watch:
+        watch(None)
+        _half_read(reading, watch)
+        now[0] = 10.0
+        watch(None)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "  messages             started         100 requests or more" in lines
+    assert "  messages             running           25 records, 25 % done, 15 s left" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_sentences_break_between_words() -> None:
+    """Each line within the width, under the text above it."""
+    console = Console(file=StringIO(), width=30)
+    Screen(console, animated=False).done("discover", "15 streams: accounts, conversations, users", 0.5)
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "✓ discover (0.5 s): 15",
+        "  streams: accounts,",
+        "  conversations, users",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_999, "100 min"), (9_000, "2.5 h"), (4e5, "111 h")],
+)
+def test_a_duration_has_one_unit(seconds: float, text: str) -> None:
+    """Short enough for a column."""
+    assert duration(seconds) == text
 
 
 def test_warnings_are_shown_once_and_not_without_end() -> None:
@@ -135,7 +186,7 @@ def test_skips_are_told_by_stream() -> None:
     console, reading = Console(file=StringIO(), width=120), _reading()
     reading.streams["talks"].skipped = 1_234
     Screen(console, animated=False).summary(reading, 1.0)
-    assert "(404): 1,234 of talks." in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Skipped 1,234 of talks: Drift listed" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda question: question.path.name)
