@@ -1,0 +1,1 @@
+"""Mutation tests of components.py: `make mutants`; see __main__.py."""
