@@ -1,0 +1,123 @@
+"""Every fault on every stream, once and always: what the connector makes of it, as a real process.
+
+Two reads show one fault: in the first it hits all endpoints but the list of conversations, in the second that list
+alone, since the children cannot be read without it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from integration_tests.connector import ENDPOINTS, EVERY_STREAM, Run, access_token, catalog, run
+from sandbox import PRIMARY_KEYS, Drift, Fault, Options, Sandbox
+
+LIST = "conversations"
+# Title, kind of the sandbox, its details. What is named `data` or at the root differs by stream: see `_details`.
+FAULTS: list[tuple[str, str, dict[str, Any]]] = [
+    *[(f"HTTP {status}", "status", {"status": status}) for status in (500, 502, 503, 504, 408, 425)],
+    ("HTTP 502, an HTML page", "status", {"status": 502, "body": "html"}),
+    ("HTTP 429", "status", {"status": 429}),
+    ("HTTP 429, Retry-After: 3", "status", {"status": 429, "retry_after": 3}),
+    *[(f"HTTP {status}", "status", {"status": status}) for status in (400, 401, 403, 404, 405, 409, 418, 422, 451)],
+    ("HTTP 410", "gone", {}),
+    ("connection reset", "reset", {}),
+    ("no answer", "hang", {"seconds": 30.0}),
+    ("body cut off", "truncated", {}),
+    ("a body that drips", "slow", {"seconds": 8.0}),
+    ("200, an HTML page", "html", {}),
+    ("200, an empty body", "empty", {}),
+    ("204", "no_content", {}),
+    ("200, {error: …}", "error_body", {}),
+    ("200, {errors: …}", "errors_body", {}),
+    ("200, null", "body", {"change": lambda _: None}),
+    ("200, a string", "body", {"change": lambda _: "unexpected"}),
+    ("200, {}", "body", {"change": lambda _: {}}),
+    ("redirect to another host", "redirect", {}),
+]
+# A throttle that lasts is waited out for an hour; the hurried process would need minutes for that, and tells no more.
+ONCE_ONLY = ("HTTP 429", "HTTP 429, Retry-After: 3")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of one stream under one fault.
+
+    `attempts` counts those of one request, `waited` the seconds between them that the connector announced.
+    """
+
+    stream: str
+    fault: str
+    lasts: bool
+    status: str
+    code: int
+    attempts: int
+    waited: float
+    message: str
+    complete: bool
+    skipped: int
+
+    @property
+    def outcome(self) -> str:
+        if self.status != "COMPLETE":
+            return "fails"
+        if self.skipped:
+            return "skipped, one line each"
+        return "complete" if self.complete else "GREEN AND SHORT"
+
+    @property
+    def is_sound(self) -> bool:
+        """Complete, skipped aloud, or failed with a sentence: never green and short, never a stack trace."""
+        says_why = bool(re.fullmatch(r"(?s)(Drift|The|There|Records|Accounts) .*\.", self.message))
+        return self.outcome != "GREEN AND SHORT" and (self.status == "COMPLETE" or (self.code == 1 and says_why))
+
+
+def cells(title: str, kind: str, details: Mapping[str, Any], lasts: bool, drift: Drift) -> Iterator[Cell]:
+    """Read all streams twice under one fault, and say what became of each."""
+    emails = addresses(drift)
+    others = [stream for stream in EVERY_STREAM if stream != LIST]
+    for hit, streams in ((others, [LIST, *others]), ([LIST], [LIST])):
+        plan = [Fault(ENDPOINTS[stream], kind, times=None if lasts else 1, **details) for stream in hit]
+        with Sandbox(drift, Options(rate_limit=None), faults=plan) as sandbox:
+            config = access_token(sandbox.url, contact_emails=emails, start_date="2025-01-01")
+            read = run("read", config, catalog(*streams))
+            for stream in hit:
+                yield _cell(stream, title, lasts, read, drift, emails, sandbox)
+
+
+def addresses(drift: Drift) -> list[str]:
+    """Addresses that contacts of this Drift have."""
+    found = (row["attributes"].get("email") for row in drift.expected("contacts"))
+    return sorted({email for email in found if email})[:2]
+
+
+def _cell(stream: str, title: str, lasts: bool, read: Run, drift: Drift, emails: list[str], sandbox: Sandbox) -> Cell:
+    tries: dict[tuple[str, bytes, bytes], int] = {}
+    for request in sandbox.journal:
+        if request.fault and Fault(ENDPOINTS[stream], "reset").concerns(request.method, request.path, b""):
+            asked = (request.path, request.raw_query, request.body or b"")
+            tries[asked] = tries.get(asked, 0) + 1
+    waits = [re.search(r"Waiting ([\d.]+) s before attempt", line) for line in _lines_of(stream, read)]
+    expected = sum(1 for _ in drift.expected(stream, emails=emails)) if stream in PRIMARY_KEYS else 1
+    most = max(tries.values(), default=0)
+    skipped = sum(1 for line in read.logs if line.startswith(f"{stream}: skipped ") and "404" in line)
+    return Cell(
+        stream,
+        title,
+        lasts,
+        read.statuses.get(stream, "none"),
+        read.code,
+        most + (read.statuses.get(stream) == "COMPLETE" and not skipped),
+        sum(float(found[1]) for found in waits if found) / max(1, len(tries)),
+        read.error(stream),
+        len(read.records(stream)) == expected,
+        skipped,
+    )
+
+
+def _lines_of(stream: str, read: Run) -> Iterator[str]:
+    """The log lines on requests of a stream."""
+    for line in read.logs:
+        asked = re.search(r"(GET|POST) (/\S+)", line)
+        if asked and Fault(ENDPOINTS[stream], "reset").concerns(asked[1], asked[2].rstrip("."), b""):
+            yield line

@@ -1,0 +1,181 @@
+"""Answers that nobody should send: what the connector makes of them, and how much memory it takes.
+
+A server of its own answers, since the local Drift sends what the contract allows.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from integration_tests.connector import access_token, catalog, run
+
+Pages = Callable[[str], bytes]
+"""The body for a path with its query."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hostile Drift: what it answers to the one stream that is read, and what has to come of it.
+
+    `rows` is the number of records, None where the stream has to fail with a sentence that holds `cause`.
+    """
+
+    title: str
+    stream: str
+    body: bytes | Pages
+    rows: int | None = None
+    cause: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case. `peak` is the resident memory of the process in MB, of which about 100 are the CDK's."""
+
+    case: Case
+    code: int
+    rows: int
+    message: str
+    requests: int
+    peak: float
+
+    @property
+    def is_sound(self) -> bool:
+        if self.case.rows is not None:
+            return (self.code, self.rows) == (0, self.case.rows)
+        return self.code == 1 and self.case.cause in self.message
+
+
+def _users(*rows: Any) -> bytes:
+    return json.dumps({"data": rows}).encode()
+
+
+def _many_pages(path: str) -> bytes:
+    """Pages of one account each, and the one before it, `PAGES` of them."""
+    index = int(path.partition("index=")[2].partition("&")[0] or 0)
+    accounts = [{"accountId": f"{n}_example.com"} for n in range(index, min(index + 2, PAGES))]
+    following = f"/accounts?index={index + len(accounts)}&size=2" if index + len(accounts) < PAGES else None
+    return json.dumps({"data": {"accounts": accounts, "total": PAGES, "next": following}}).encode()
+
+
+def _bomb(size: int) -> bytes:
+    """So many bytes of blanks behind valid JSON, packed a thousandfold."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(_users({"id": 1}))]
+    parts += [packer.compress(b" " * 1_000_000) for _ in range(size // 1_000_000)]
+    return b"".join([*parts, packer.flush()])
+
+
+def _cursor(link: str) -> Pages:
+    """Two pages of conversations, the second one named by `link`."""
+
+    def page(path: str) -> bytes:
+        is_first = path.endswith("page_token=")
+        rows = [{"id": 1 if is_first else 2, "updatedAt": 1_700_000_000_000}]
+        return json.dumps({"data": rows, "links": {"next": link if is_first else None}}).encode()
+
+    return page
+
+
+MEGABYTE = 1_000_000
+PAGES = 10_000
+
+
+def cases() -> Iterator[Case]:
+    """Made one by one, since some are large."""
+    yield Case("one record of 10 MB", "users", _users({"id": 1, "name": "x" * 10 * MEGABYTE}), rows=1)
+    yield Case("a body of 90 MB", "users", _users(*({"id": n, "name": "x" * MEGABYTE} for n in range(90))), rows=90)
+    yield Case("a body of 110 MB", "users", _users({"id": 1, "name": "x" * 110 * MEGABYTE}), cause="more than 100 MB")
+    yield Case(
+        "2 GB packed into 2 MB",
+        "users",
+        _bomb(2_000 * MEGABYTE),
+        None,
+        "more than 100 MB",
+        {"Content-Encoding": "gzip"},
+    )
+    yield Case("50 MB packed", "users", _bomb(50 * MEGABYTE), 1, "", {"Content-Encoding": "gzip"})
+    yield Case(
+        "gzip that is none", "users", _users({"id": 1}), None, "could not be reached", {"Content-Encoding": "gzip"}
+    )
+    yield Case(
+        "gzip that ends early", "users", gzip.compress(_users({"id": 1}))[:-12], None, "", {"Content-Encoding": "gzip"}
+    )
+    yield Case(
+        "JSON a million levels deep",
+        "users",
+        b'{"data":[{"id":1,"x":' + b"[" * 10**6 + b"]" * 10**6 + b"}]}",
+        None,
+        "not JSON",
+    )
+    yield Case("JSON 500 levels deep", "users", b'{"data":[{"id":1,"x":' + b"[" * 500 + b"]" * 500 + b"}]}", rows=1)
+    yield Case(f"{PAGES:,} pages", "accounts", _many_pages, rows=PAGES)
+    yield Case("text that is not UTF-8", "users", b'{"data":[{"id":1,"name":"\xff\xfe"}]}', cause="not JSON")
+    yield Case("a byte order mark", "users", b"\xef\xbb\xbf" + _users({"id": 1}), cause="not JSON")
+    yield Case("half a surrogate", "users", b'{"data":[{"id":1,"name":"\\ud800"}]}', cause="not JSON")
+    yield Case("a NUL in a text", "users", b'{"data":[{"id":1,"name":"a\\u0000b"}]}', rows=1)
+    yield Case("a key twice", "users", b'{"data":[{"id":1,"name":"first","name":"second"}]}', rows=1)
+    yield Case("NaN", "users", b'{"data":[{"id":1,"createdAt":NaN}]}', cause="not JSON")
+    yield Case("Infinity", "users", b'{"data":[{"id":1,"createdAt":Infinity}]}', cause="not JSON")
+    yield Case("an id beyond 2^53", "users", _users({"id": 2**53 + 1}), rows=1)
+    yield Case("an id beyond 2^64", "users", _users({"id": 2**64 + 1}), rows=1)
+    yield Case(
+        "a number of 10,000 digits",
+        "users",
+        b'{"data":[{"id":1,"createdAt":' + b"9" * 10_000 + b"}]}",
+        cause="not JSON",
+    )
+    yield Case("a line break in a cursor", "conversations", _cursor("/x?page_token=a%0d%0aX-Injected:%20yes"), rows=2)
+    yield Case("a fragment in a cursor", "conversations", _cursor("/x?page_token=a%23since=9999999999999"), rows=2)
+    yield Case("a cursor of 60,000 bytes", "conversations", _cursor("/x?page_token=" + "a" * 60_000), rows=2)
+
+
+def outcomes() -> Iterator[Outcome]:
+    """Read the stream of each case with a real process."""
+    for case in cases():
+        with _server(case) as (url, asked):
+            read = run("read", access_token(url), catalog(case.stream))
+        yield Outcome(case, read.code, len(read.records(case.stream)), read.error(case.stream), len(asked), read.peak)
+
+
+@contextmanager
+def _server(case: Case) -> Iterator[tuple[str, list[str]]]:
+    """Serves a case on loopback; yields its URL and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Head and body in one packet.
+        wbufsize = -1
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = case.body if isinstance(case.body, bytes) else case.body(self.path)
+            self.send_response(200)
+            for name, value in {"Content-Length": str(len(body)), **case.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that has read enough hangs up."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
