@@ -1,0 +1,67 @@
+"""Measures the connector against the local Drift: `make bench`, or `python -m benchmarks [--only NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import cpu, fewest, growth, limit, memory, report, startup
+from benchmarks.process import ROOT, Failed
+from benchmarks.sizes import LARGE, QUICK, USUAL, Sizes
+
+MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section]] = {
+    "limit": limit.measure,
+    "requests": fewest.measure,
+    "cpu": cpu.measure,
+    "memory": memory.measure,
+    "growth": growth.measure,
+    "startup": startup.measure,
+}
+_BUSY = 0.5
+
+
+def main() -> int:
+    """Return 0 unless a run failed or lost a record; a missed target is said, and no failure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="this measurement; repeatable")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="small and noisy; writes to .tmp/benchmarks alone")
+    size.add_argument("--large", action="store_true", help="up to a million messages and conversations; takes hours")
+    given = parser.parse_args()
+    # An exit, so that what was started is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    folder = ROOT / ".tmp" / "benchmarks" if given.quick else Path(__file__).resolve().parent
+    sizes = QUICK if given.quick else LARGE if given.large else USUAL
+    machine = report.machine()
+    print(machine)
+    if os.getloadavg()[0] > _BUSY:
+        print("This machine is busy: absolute figures will be worse than they are.")
+    sections, failed = [], []
+    for name in given.only or MEASUREMENTS:
+        began = time.monotonic()
+        try:
+            sections.append(MEASUREMENTS[name](sizes, folder))
+        except Failed as error:
+            failed.append(f"{name}: {error}")
+            print(f"\n== {name}: FAILED: {error}")
+            continue
+        print(report.text(sections[-1]), f"\n  ({time.monotonic() - began:.0f} s)", flush=True)
+        # At once, so that an interrupted run keeps what it has.
+        page = report.keep(sections[-1:], machine, folder, list(MEASUREMENTS))
+    print()
+    if sections:
+        print(f"Written: {page.relative_to(ROOT)}")
+    for line in report.missed(sections):
+        print(f"Missed target: {line}")
+    for line in failed:
+        print(f"Failed: {line}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

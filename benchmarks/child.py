@@ -1,0 +1,27 @@
+"""Runs one command and writes what it used: `python child.py FILE COMMAND…`.
+
+A process of its own, since a child's peak memory counts from that of the process that started it: this one is small,
+the one that measures is not. Imports little for the same reason. Times are of the monotonic clock, which all processes
+of a machine share.
+"""
+
+import json
+import os
+import sys
+import time
+
+if __name__ == "__main__":
+    path, *command = sys.argv[1:]
+    started = time.monotonic()
+    pid = os.posix_spawn(command[0], command, os.environ)
+    _, status, used = os.wait4(pid, 0)
+    usage = {
+        "code": os.waitstatus_to_exitcode(status),
+        "started": started,
+        "ended": time.monotonic(),
+        "cpu": used.ru_utime + used.ru_stime,
+        # Linux counts in KiB, macOS in bytes.
+        "peak": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(usage, file)
