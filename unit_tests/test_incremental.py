@@ -125,7 +125,7 @@ def test_ties_with_the_state_come_again(drift: Drift, connector: Connector) -> N
 def test_look_back_goes_over_a_page_break(drift: Drift, connector: Connector) -> None:
     """A page that lies half in the look-back is no end of the walk."""
     inside, outside = NOW - DAY - 5 * MINUTE, NOW - DAY - HOUR
-    pages(drift, [row(5, NOW - HOUR)], [row(4, inside), row(3, outside)], [row(2, inside)], [row(1, outside)], [])
+    pages(drift, [row(5, NOW - HOUR)], [row(4, inside), row(3, outside)], [row(2, inside)], [row(1, outside)] * 2, [])
     outcome = connector.read(STREAM, state={"updatedAt": str(NOW - DAY)})
     assert_synced(outcome, [2, 4, 5], NOW - HOUR)
     assert pages_asked(drift) == {0, 1, 2, 3}
@@ -133,8 +133,9 @@ def test_look_back_goes_over_a_page_break(drift: Drift, connector: Connector) ->
 
 @pytest.mark.parametrize("odd", [1, NOW - 400 * DAY])
 def test_one_old_row_never_ends_a_walk(drift: Drift, connector: Connector, odd: Any) -> None:
-    """An old row at the end of a page of new ones hides nothing of the pages after it."""
-    pages(drift, [row(5, NOW - HOUR), row(4, odd)], [row(3, NOW - 2 * HOUR), row(2, odd)], [row(1, NOW - 3 * HOUR)])
+    """An old row at the end of a page of new ones, or all that is left of a page, hides nothing of the pages after it."""
+    new = [[row(5, NOW - HOUR), row(4, odd)], [row(3, NOW - 2 * HOUR), row(2, odd)], [row(1, NOW - 3 * HOUR)]]
+    pages(drift, *new[:2], [row(2, odd)], *new[2:])
     assert_synced(connector.read(STREAM, state={"updatedAt": str(NOW - DAY)}), [1, 3, 5], NOW - HOUR)
 
 

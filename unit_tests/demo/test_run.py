@@ -1,6 +1,7 @@
 """The demo as a whole, with a scripted connector in place of the real one and without a terminal."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,12 @@ def test_the_local_drift_says_what_it_is(
 
 def test_an_interrupt_ends_with_130(run: Run) -> None:
     """Nothing is loaded, the connector is stopped, one line is printed."""
-    code, printed = run(read=[*FIRST, "@interrupt", {"wait": ["", ""]}])
+    # A shell has its background jobs ignore SIGINT, and these tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, printed = run(read=[*FIRST, "@interrupt", {"wait": ["", ""]}])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, printed.splitlines()[-1]) == (130, "✗ Interrupted.")
     assert "drift.duckdb" not in printed
 
