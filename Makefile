@@ -124,7 +124,7 @@ unit: .venv/ready
 
 integration: .venv/ready
 	$(call headline,Integration tests)
-	@$(PY) -m pytest -n 2 integration_tests
+	@$(PY) -m pytest -n 4 integration_tests
 
 standard: .venv/ready
 	$(call headline,Standard tests: airbyte-cdk connector test against the sandbox)
