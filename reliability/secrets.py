@@ -13,8 +13,8 @@ from integration_tests.connector import ENDPOINTS, EVERY_STREAM, Run, access_tok
 from reliability.faults import addresses
 from sandbox import Drift, Fault, Options, Sandbox
 
-# A token with characters that every encoding changes; made up.
-TOKEN = 'made-up"token/with+odd=characters'  # noqa: S105
+# Made up, with all the characters that an encoding changes and a token may hold (RFC 6750, 2.1).
+TOKEN = "made-up/token+with.odd~characters=="  # noqa: S105
 FAILURES: dict[str, list[Fault]] = {
     "nothing": [],
     "HTTP 401": [Fault("*", "status", status=401, times=None)],

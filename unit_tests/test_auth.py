@@ -327,10 +327,19 @@ def test_oauth_credentials_are_sent_verbatim(drift: Drift, connector: Connector,
 
 @pytest.mark.parametrize(
     "token",
-    [f"{TOKEN} {TOKEN}", f"{TOKEN}\n{TOKEN}", f"{TOKEN}\r\nX-Injected: 1", f"{TOKEN}é", f"{TOKEN}\u200b", "ÿ" + TOKEN],
+    [
+        f"{TOKEN} {TOKEN}",
+        f"{TOKEN}\n{TOKEN}",
+        f"{TOKEN}\r\nX-Injected: 1",
+        f"{TOKEN}é",
+        f"{TOKEN}\u200b",
+        "ÿ" + TOKEN,
+        f'"{TOKEN}"',
+        f"{TOKEN}\\",
+    ],
 )
 def test_token_that_is_no_header_value(drift: Drift, connector: Connector, token: str) -> None:
-    """A token with a blank, a line break or a letter beyond ASCII is refused in our words, unsent and unshown."""
+    """A token with a blank, a quote, a line break or a letter beyond ASCII is refused in our words, unsent, unshown."""
     given = {"credentials": {"credentials": "access_token", "access_token": token}}
     outcome = connector.read("users", "token_info", config=given)
     for stream in ("users", "token_info"):

@@ -746,10 +746,12 @@ def test_guard_refuses_no_token(header: str) -> None:
         f"{TOKEN}é",
         f"{TOKEN}\x7f",
         f"{TOKEN}\0",
+        f'{TOKEN}"',
+        f"{TOKEN}\\",
     ],
 )
-def test_guard_refuses_what_is_no_header_value(token: str) -> None:
-    """A token that cannot be a header value is refused with a sentence of ours that does not hold it."""
+def test_guard_refuses_what_no_token_holds(token: str) -> None:
+    """A token that cannot be a header value, or not stand in JSON as it is, is refused without being shown."""
     with pytest.raises(AirbyteTracedException, match=r"^The access token holds a character that no token has") as error:
         guard(f"Bearer {token}").get_auth_header()
     assert error.value.failure_type is FailureType.config_error

@@ -133,7 +133,7 @@ def test_look_back_goes_over_a_page_break(drift: Drift, connector: Connector) ->
 
 @pytest.mark.parametrize("odd", [1, NOW - 400 * DAY])
 def test_one_old_row_never_ends_a_walk(drift: Drift, connector: Connector, odd: Any) -> None:
-    """An old row at the end of a page of new ones, or all that is left of a page, hides nothing of the pages after it."""
+    """An old row at the end of a page of new ones, or all that is left of one, hides nothing of what follows."""
     new = [[row(5, NOW - HOUR), row(4, odd)], [row(3, NOW - 2 * HOUR), row(2, odd)], [row(1, NOW - 3 * HOUR)]]
     pages(drift, *new[:2], [row(2, odd)], *new[2:])
     assert_synced(connector.read(STREAM, state={"updatedAt": str(NOW - DAY)}), [1, 3, 5], NOW - HOUR)
