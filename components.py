@@ -993,8 +993,11 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
             raise failure(message, FailureType.config_error)
         # With a quote or a backslash it would stand escaped in a body of JSON, where the CDK's log does not find it.
         if not re.fullmatch(r"Bearer [\x21\x23-\x5b\x5d-\x7e]+", header["Authorization"]):
-            message = "The access token holds a character that no token has, such as a blank, a quote or an ellipsis."
-            raise failure(f"{message} Copy it again.", FailureType.config_error)
+            message = (
+                "The access token holds a character that no token has, such as a blank, a quote or an ellipsis."
+                " Copy it again."
+            )
+            raise failure(message, FailureType.config_error)
         self._given.header = header
         return header
 

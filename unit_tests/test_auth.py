@@ -296,7 +296,7 @@ def test_token_answer_that_is_not_json(drift: Drift, connector: Connector, answe
 
 # Tokens as they are
 
-ODD_TOKENS = ["1e5", "0", "007", "1_000", "None", "True", "[1]", "{}", "'quoted'", '"quoted"', "a'b", 'a"b', "a\\b"]
+ODD_TOKENS = ["1e5", "0", "007", "1_000", "None", "True", "[1]", "{}", "'quoted'", "a'b"]
 ODD_TOKENS += ["{{config}}", "{%x%}", "a%20b", "a+b/c==", "123456789012345678901234567890", "1.", "0x10", "a#b"]
 
 

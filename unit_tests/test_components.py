@@ -721,9 +721,9 @@ def guard(*headers: Any) -> components.AuthenticatorGuard:
     return components.AuthenticatorGuard(authenticator=Authenticator(*headers), parameters={})
 
 
-@pytest.mark.parametrize("token", [TOKEN, "1e5", "0", "a", "!~", "None.", "a'b", 'a"b', "a\\b", "a%20b+/=", "none"])
+@pytest.mark.parametrize("token", [TOKEN, "1e5", "0", "a", "!~", "None.", "a'b", "a%20b+/=", "none"])
 def test_guard_passes_a_token_on(token: str) -> None:
-    """A token of visible ASCII is sent as it is."""
+    """A token of visible ASCII without a quote or a backslash is sent as it is."""
     assert guard(f"Bearer {token}").get_auth_header() == {"Authorization": f"Bearer {token}"}
 
 
