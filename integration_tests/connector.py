@@ -52,7 +52,7 @@ ENDPOINTS = {
     "conversation_stats": "/conversations/stats",
     "token_info": "/app/token_info",
 }
-# Longer than any run takes; a process that hangs is ended and fails its test.
+# Seconds, more than a run of the tests takes; a process that hangs is ended and fails its test.
 LONGEST_RUN = 240
 
 
@@ -177,6 +177,7 @@ def run(
     pace: Pace = IN_A_HURRY,
     kill_after: int | None = None,
     environment: Mapping[str, str] | None = None,
+    longest: int = LONGEST_RUN,
 ) -> Run:
     """Run a verb of the connector in a hurry, and see that no secret of `config` stands in anything that it says.
 
@@ -195,7 +196,7 @@ def run(
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
         environment = {"AIRBYTE_ENABLE_UNSAFE_CODE": "true", **(environment or {})}
         is_enough = None if kill_after is None else partial(_holds_records, stdout, kill_after)
-        code = run_script(command, environment, str(stdout), str(stderr), LONGEST_RUN, pace, is_enough)
+        code = run_script(command, environment, str(stdout), str(stderr), longest, pace, is_enough)
         output, errors = stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8")
         # Not by splitlines(), which also splits at what a record may hold. What follows the last end of a line was cut.
         lines = output.split("\n")[:-1]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from reliability import report
 from reliability.faults import FAULTS, ONCE_ONLY, Cell, cells
-from reliability.hostile import outcomes
+from reliability.hostile import cases as hostile_cases
+from reliability.hostile import outcome
 from reliability.secrets import findings
 from sandbox import Drift
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("faults", "hostile", "secrets", "conservation")
+PARTS = ("faults", "hostile", "links", "secrets", "conservation")
 
 
 def main() -> int:
@@ -34,11 +35,13 @@ def main() -> int:
             print(f"  {title}", flush=True)
         sections.append(report.faults(found))
     if "hostile" in only:
-        sections.append(report.hostile(list(outcomes())))
+        sections.append(report.hostile([outcome(case) for case in hostile_cases()]))
     if "secrets" in only:
         sections.append(report.secrets(list(findings())))
+    if "links" in only:
+        sections.append(report.links(*_tested("test_hostile_links.py")))
     if "conservation" in only:
-        sections.append(report.conservation(*_conservation()))
+        sections.append(report.conservation(*_tested("test_conservation.py", CONSERVATION="prove")))
     text = report.page(sections)
     if set(only) == set(PARTS):
         (ROOT / "docs" / "reliability.md").write_text(text, encoding="utf-8")
@@ -51,14 +54,15 @@ def main() -> int:
     return 0 if all(section.is_sound for section in sections) else 1
 
 
-def _conservation() -> tuple[int, str]:
-    """The exit code and the closing line of the property test in its long form."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "integration_tests/test_conservation.py"]
+def _tested(tests: str, **environment: str) -> tuple[int, str]:
+    """The exit code and the closing line of some integration tests, whose output is printed where they fail."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"integration_tests/{tests}"]
     ended = subprocess.run(  # noqa: S603 (our own tests)
-        command, cwd=ROOT, env={**os.environ, "CONSERVATION": "prove"}, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    print(ended.stdout[-2000:] if ended.returncode else "", flush=True)
-    return ended.returncode, ended.stdout.strip().splitlines()[-1]
+    if ended.returncode:
+        print(ended.stdout[-2000:], flush=True)
+    return ended.returncode, ended.stdout.strip().splitlines()[-1].strip("= ")
 
 
 if __name__ == "__main__":

@@ -55,25 +55,16 @@ def forms(secret: str) -> set[str]:
 def findings() -> Iterator[Finding]:
     """Run every verb with both kinds of credentials, at both log levels, under every failure."""
     drift = Drift(conversations=12, accounts=3, users=3, meetings=4, history_days=60)
-    emails = addresses(drift)
-    private = _private(drift) | set(emails)
     for verb in VERBS:
         for credentials in ("access token", "OAuth"):
             for level in ("INFO", "--debug"):
                 for failure, plan in FAILURES.items():
-                    yield _finding(verb, credentials, level, failure, plan, drift, emails, private)
+                    yield finding(verb, credentials, level, failure, plan, drift)
 
 
-def _finding(
-    verb: str,
-    credentials: str,
-    level: str,
-    failure: str,
-    plan: list[Fault],
-    drift: Drift,
-    emails: list[str],
-    private: set[str],
-) -> Finding:
+def finding(verb: str, credentials: str, level: str, failure: str, plan: list[Fault], drift: Drift) -> Finding:
+    """Run a verb once under a fault plan, which `failure` names, and search what it says and leaves behind."""
+    emails = addresses(drift)
     options = Options(rate_limit=None, tokens={TOKEN: Options().tokens["sandbox-token"]}, refresh_token=TOKEN)
     with Sandbox(drift, options, faults=plan) as sandbox, TemporaryDirectory() as folder:
         more = {"contact_emails": emails, "start_date": "2025-01-01"}
@@ -92,7 +83,7 @@ def _finding(
         failure,
         sorted({name for name, secret in secrets if any(form in _said(ended) for form in forms(secret))}),
         # What the CDK itself prints of answers under --debug is documented.
-        sorted(text for text in private if text in _logged(ended)) if level == "INFO" else [],
+        sorted(text for text in {*_private(drift), *emails} if text in _logged(ended)) if level == "INFO" else [],
         left,
     )
 

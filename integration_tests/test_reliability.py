@@ -1,0 +1,77 @@
+"""The part of `make prove` that fits into `make test`, and that it would see what it looks for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import EVERY_STREAM
+from reliability import hostile, report, secrets
+from reliability.faults import Cell, cells
+from sandbox import Drift, Fault
+
+SMALL = {"conversations": 6, "accounts": 3, "users": 2, "meetings": 2, "history_days": 40}
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "lasts"),
+    [("status", {"status": 503}, False), ("empty", {}, True), ("status", {"status": 404}, True)],
+    ids=["unavailable once", "always empty", "always unknown"],
+)
+def test_no_cell_is_green_and_short(kind: str, details: Mapping[str, Any], lasts: bool) -> None:
+    """Each stream is complete, skips what is unknown with a line each, or fails with a sentence."""
+    found = list(cells(kind, kind, details, lasts, Drift(**SMALL)))
+    assert sorted(cell.stream for cell in found) == sorted(EVERY_STREAM)
+    assert [cell for cell in found if not cell.is_sound] == []
+    if not lasts:
+        assert {cell.outcome for cell in found} == {"complete"}
+
+
+def test_the_matrix_sees_what_is_wrong() -> None:
+    """A stream that ends green and short, and one that fails without a sentence for the user, are in the summary."""
+    sound = Cell("users", "reset", False, "COMPLETE", 0, 2, 1.0, "", True, 0)
+    wrong = [
+        replace(sound, complete=False),
+        replace(sound, status="INCOMPLETE", code=1, message="KeyError: 'data'"),
+        replace(sound, status="INCOMPLETE", code=0, message="Drift could not be reached."),
+    ]
+    assert not any(cell.is_sound for cell in wrong)
+    section = report.faults([sound, *wrong])
+    assert len(section.wrong) == len(wrong)
+    assert "GREEN AND SHORT" in section.text
+    assert not section.is_sound
+
+
+QUICK = ("gzip that ends early", "JSON a million levels deep", "half a surrogate", "a line break in a cursor")
+
+
+@pytest.mark.parametrize("case", [case for case in hostile.cases() if case.title in QUICK], ids=lambda case: case.title)
+def test_a_hostile_answer_is_refused_or_read(case: hostile.Case) -> None:
+    """The right rows or a clear error, and anything else would be seen."""
+    found = hostile.outcome(case)
+    assert found.is_sound, found
+    for wrong in (replace(case, rows=3), replace(case, rows=None, cause="another cause")):
+        assert not replace(found, case=wrong).is_sound
+
+
+@pytest.mark.parametrize("level", ["INFO", "--debug"])
+@pytest.mark.parametrize("credentials", ["access token", "OAuth"])
+def test_no_credential_is_said(credentials: str, level: str) -> None:
+    """No credential in any form, and at the usual level nothing that people wrote, where every answer is refused."""
+    drift = Drift(**SMALL)
+    refused = [Fault("*", "status", status=403, times=None)]
+    found = secrets.finding("read", credentials, level, "HTTP 403", refused, drift)
+    assert found.is_sound, found
+
+
+def test_a_credential_is_found_in_every_form() -> None:
+    """As it is, in a URL, in a form, in JSON and in base64."""
+    assert secrets.forms('a/b+c "d"') == {
+        'a/b+c "d"',
+        "a%2Fb%2Bc%20%22d%22",
+        "a%2Fb%2Bc+%22d%22",
+        r"a/b+c \"d\"",
+        r"a/b+c \\\"d\\\"",
+        "YS9iK2MgImQi",
+    }
