@@ -22,6 +22,7 @@ INCREMENTAL = {"conversations", "messages", "conversation_details", "contacts", 
 """The streams of which a second read brings only what changed."""
 
 _SEED = 1
+_DAYS = 365
 _LATENCY = 0.05
 # The most that the connector allows. The local Drift throttles whatever exceeds it for long.
 _REQUESTS_PER_SECOND = 50
@@ -63,7 +64,14 @@ class LocalDrift:
         users: int = USERS,
         meetings: int = MEETINGS,
     ) -> None:
-        drift = Drift(seed=_SEED, accounts=accounts, conversations=conversations, users=users, meetings=meetings)
+        drift = Drift(
+            seed=_SEED,
+            history_days=_DAYS,
+            accounts=accounts,
+            conversations=conversations,
+            users=users,
+            meetings=meetings,
+        )
         self._drift = drift
         self._sandbox = Sandbox(drift, Options(latency=_LATENCY))
         self._random = random.Random(_SEED)

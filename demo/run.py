@@ -1,4 +1,4 @@
-"""The demo from start to end: check, discover, two reads into DuckDB, what came of them, and three questions."""
+"""The demo from start to end: check, discover, two reads into DuckDB, what came of them, a page and three questions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,10 +21,11 @@ from rich.console import Console
 from demo import settings
 from demo.connector import CONNECTOR, ROOT, Connector, Message, Stream
 from demo.errors import DemoError
-from demo.log import Log
+from demo.log import Log, masked
 from demo.outcome import Outcome, outcomes
 from demo.questions import questions
 from demo.reading import Reading, State
+from demo.report import Read, Run, page
 from demo.screen import Screen
 from demo.warehouse import Spool, Warehouse
 
@@ -42,8 +44,8 @@ def main(
 ) -> int:
     """Run the demo and return its exit code: 0 if everything in Drift was read, 1 if not, 130 after Ctrl-C.
 
-    `command` runs the connector; `output` is the folder for the DuckDB file and the connector's log, by default
-    `OUTPUT`, or with --config `REAL_OUTPUT`.
+    `command` runs the connector; `output` is the folder for the DuckDB file, the report and the connector's
+    log, by default `OUTPUT`, or with --config `REAL_OUTPUT`.
     """
     parser = argparse.ArgumentParser(
         prog="python -m demo",
@@ -79,10 +81,12 @@ class Demo:
 
             self._drift = stack.enter_context(LocalDrift())
             given = self._drift.config()
+            self._place = "a local Drift"
             title = self._drift.title
         else:
             given = settings.load(config)
-            title = f"{_place(given)}, with {config}"
+            self._place = _place(given)
+            title = f"{self._place}, with {config}"
         self._warehouse = stack.enter_context(Warehouse(output / "drift.duckdb"))
         # A run that was killed left them; the lock on the file tells that none is under way.
         for left in output.glob(f"{_TEMPORARY}*"):
@@ -90,9 +94,15 @@ class Demo:
         # Private, and beside the file rather than in /tmp, which can be too small or in memory.
         self._folder = Path(stack.enter_context(TemporaryDirectory(prefix=_TEMPORARY, dir=output)))
         self._log = output / "connector.log"
-        self._log.unlink(missing_ok=True)
+        self._report = output / "report.html"
+        # What stands there is always of the last run.
+        for old in (self._log, self._report):
+            old.unlink(missing_ok=True)
+        self._settings = settings.Settings(
+            given, self._folder / "config.json", origin=config, rescue=output / "config.json"
+        )
         self._connector = Connector(
-            settings.Settings(given, self._folder / "config.json", origin=config, rescue=output / "config.json"),
+            self._settings,
             folder=self._folder,
             log=Log(self._folder / "connector.log"),
             notify=screen.warning,
@@ -118,16 +128,23 @@ class Demo:
         streams = self._connect()
         title = "Read 1: everything"
         reading, results = self._read(title, streams, [])
-        reads = [(title, reading, results)]
+        reads = [Read(title, reading, results)]
+        about = self._drift.about if self._drift else []
         if not reading.incomplete:
             if self._drift:
-                self._screen.event(f"Meanwhile in Drift: {self._drift.change()}.")
+                change = f"Meanwhile in Drift: {self._drift.change()}."
+                self._screen.event(change)
                 self._screen.note("")
+                about.append(change)
             title = "Read 2: what changed"
-            reads.append((title, *self._read(title, streams, reading.states)))
+            reads.append(Read(title, *self._read(title, streams, reading.states)))
         self._screen.results(reads)
         if self._drift and len(reads) > 1:
-            self._screen.aside(self._drift.explanation(streams))
+            explanation = self._drift.explanation(streams)
+            self._screen.aside(explanation)
+            about.append(explanation)
+        faults = _faults(outcome for read in reads for outcome in read.outcomes)
+        self._write_report(streams, reads, faults, about)
         if self._complete:
             path, tables = self._warehouse.path, self._warehouse.tables()
             self._screen.file(
@@ -137,7 +154,7 @@ class Demo:
                 if stream.name in tables and stream.name not in self._complete:
                     self._screen.warning(f"{stream.name} was not read: its table is that of an earlier run.")
             self._answer({stream.name for stream in streams} - self._complete)
-        return self._verdict([outcome for _, _, results in reads for outcome in results])
+        return self._end(faults)
 
     def _connect(self) -> list[Stream]:
         started = time.monotonic()
@@ -201,22 +218,46 @@ class Demo:
                 were = "was" if len(lacking) == 1 else "were"
                 self._screen.warning(f"{question.path.name} skipped: {' and '.join(lacking)} {were} not read.")
 
-    def _verdict(self, results: list[Outcome]) -> int:
-        self._screen.note("")
-        streams: dict[str, list[str]] = {}
-        for outcome in results:
-            if outcome.fault:
-                streams.setdefault(outcome.fault, []).append(outcome.stream)
-        if streams:
-            self._screen.failure(" ".join(filter(None, ("Not everything was read.", self._kept_log()))))
-            for fault, names in streams.items():
-                self._screen.failure(_about(dict.fromkeys(names), fault))
-            return 1
-        if self._drift:
-            self._screen.success("All that is in Drift is in DuckDB, every row of it the same, after both reads.")
+    def _write_report(self, streams: list[Stream], reads: list[Read], faults: list[str], about: list[str]) -> None:
+        run = Run(
+            place=self._place,
+            at=datetime.now(UTC),
+            verdict=self._verdict(faults),
+            # They may quote what Drift has answered.
+            faults=[masked(fault, self._settings.secrets) for fault in faults],
+            about=about,
+            local=self._drift is not None,
+            streams=streams,
+            reads=reads,
+        )
+        text = page(run, self._warehouse, warn=self._screen.warning)
+        try:
+            self._report.touch(mode=0o600)
+            self._report.write_text(text, encoding="utf-8")
+        except OSError as error:
+            # Half a page would look like a whole one.
+            self._report.unlink(missing_ok=True)
+            self._screen.warning(f"{self._report} cannot be written: {error.strerror}.")
         else:
-            self._screen.success("The connector read all of its streams to the end, twice.")
-        return 0
+            self._screen.page(_from(ROOT, self._report))
+
+    def _verdict(self, faults: list[str]) -> str:
+        if faults:
+            return "Not everything was read."
+        if self._drift:
+            return "All that is in Drift is in DuckDB, every row of it the same, after both reads."
+        return "The connector read all of its streams to the end, twice."
+
+    def _end(self, faults: list[str]) -> int:
+        self._screen.note("")
+        verdict = self._verdict(faults)
+        if not faults:
+            self._screen.success(verdict)
+            return 0
+        self._screen.failure(" ".join(filter(None, (verdict, self._kept_log()))))
+        for fault in faults:
+            self._screen.failure(fault)
+        return 1
 
     def _kept_log(self) -> str | None:
         """Keep what the connector complained of and return the sentence that says where; None where it did not."""
@@ -227,6 +268,15 @@ class Demo:
         if not kept:
             return None
         return f"What the connector complained of is in {_from(Path.cwd(), self._log)}."
+
+
+def _faults(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return each fault once, with the streams that have it."""
+    streams: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.fault:
+            streams.setdefault(outcome.fault, []).append(outcome.stream)
+    return [_about(dict.fromkeys(names), fault) for fault, names in streams.items()]
 
 
 def _about(names: Iterable[str], fault: str) -> str:

@@ -186,6 +186,12 @@ class Screen:
         self._print(table)
         self.aside("Seconds: streams run side by side; the connector's start and end do not count.")
 
+    def page(self, path: str) -> None:
+        """Say where the report is."""
+        self.console.print()
+        text = " shows this run in a browser, with three pictures."
+        self.console.print(Text.assemble((path, "bold"), text), soft_wrap=True)
+
     def file(self, path: str, root: str, python: str, tables: Sequence[str], size: int) -> None:
         """Say where the DuckDB file is and how to open it; paths count from `root`."""
         self.console.print()

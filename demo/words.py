@@ -1,5 +1,7 @@
 """Numbers in sentences."""
 
+from itertools import pairwise
+
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural where it is not one."""
@@ -14,3 +16,13 @@ def duration(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     hours = seconds / 3600
     return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"
+
+
+def span(seconds: float) -> str:
+    """Return how long a time is, in two units at most: `1.5 s`, `1 min 58 s`, `2 h`, `3 d 4 h`."""
+    whole = round(seconds)
+    for (size, unit), (smaller, rest) in pairwise(((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))):
+        if whole >= size:
+            over = whole % size // smaller
+            return f"{whole // size:,} {unit}" + (f" {over} {rest}" if over else "")
+    return f"{seconds:.1f}".removesuffix(".0") + " s"

@@ -1,6 +1,7 @@
 """The demo as a whole, with a scripted connector in place of the real one and without a terminal."""
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +233,51 @@ def test_the_local_drift_says_what_it_is(
     ):
         assert part in printed
     assert max(map(len, lines[: lines.index("Read 2: what changed")])) <= 80
+
+
+def test_a_page_shows_the_run(run: Run, tmp_path: Path) -> None:
+    """Beside the file, for its owner alone, named in one line; it names the streams, but not the config."""
+    path = tmp_path / "out" / "report.html"
+    code, printed = run()
+    assert code == 0
+    assert sum(line.startswith(f"{path} ") for line in printed.splitlines()) == 1
+    assert path.stat().st_mode & 0o077 == 0
+    text = path.read_text(encoding="utf-8")
+    assert "The connector read all of its streams to the end, twice." in text
+    assert "What was read from <bdi>the real Drift</bdi>" in text
+    assert re.search(r"talks <small>incremental</small>.*?>2<.*?>1<.*?>2<", text, re.DOTALL), text
+    assert [secret for secret in ("s3cret", "config.json", str(tmp_path)) if secret in text] == []
+
+
+def test_the_page_of_a_failed_run_says_so(run: Run, tmp_path: Path) -> None:
+    """With the cause, in which no address is left; of a run that read nothing no page remains at all."""
+    path = tmp_path / "out" / "report.html"
+    lines = [*FIRST[:-1], failure("No <b>scope</b> for ada@example.com.", "people"), {"exit": 1}]
+    code, printed = run(read=lines)
+    assert (code, str(path) in printed) == (1, True)
+    text = path.read_text(encoding="utf-8")
+    assert "Not everything was read." in text
+    assert "people: No &lt;b&gt;scope&lt;/b&gt; for …</li>" in text
+    assert "all of its streams to the end" not in text
+    code, printed = run(check=[connection("FAILED", "No.")])
+    assert (code, path.exists(), "report.html" in printed) == (1, False, False)
+
+
+def test_a_page_that_cannot_be_written_fails_no_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is complete all the same; a warning says why there is no page."""
+
+    path = tmp_path / "out" / "report.html"
+
+    def page(*_: Any, **__: Any) -> str:
+        path.symlink_to("/dev/full")
+        return "what does not fit"
+
+    monkeypatch.setattr("demo.run.page", page)
+    code, printed = run()
+    assert code == 0
+    assert [line for line in printed.splitlines() if line.startswith(f"! {path} cannot be written: ")]
+    assert f"{path} shows" not in printed
+    assert not path.is_symlink()
 
 
 def test_an_interrupt_ends_with_130(run: Run) -> None:

@@ -106,6 +106,15 @@ def test_the_file_is_named_with_commands_on_one_line_each() -> None:
     assert max(map(cell_len, lines)) <= 80
 
 
+def test_the_page_is_named_in_one_line() -> None:
+    """Which fits 80 columns, in whichever folder the page is."""
+    console = Console(file=StringIO(), width=40)
+    Screen(console, animated=False).page("build/drift/report.html")
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.split()[0] for line in lines if line] == ["build/drift/report.html"]
+    assert max(map(cell_len, lines)) <= 80
+
+
 def test_one_record_is_no_plural() -> None:
     """In the line of a stream and in that of the read."""
     console = Console(file=StringIO(), width=120)

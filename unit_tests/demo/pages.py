@@ -1,0 +1,148 @@
+"""Reports of runs that never were, about rows that have landed in DuckDB as `make demo` lands them."""
+
+from __future__ import annotations
+
+import random
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from demo.connector import Stream
+from demo.outcome import Outcome
+from demo.reading import Reading, State
+from demo.report import Read, Run, page
+from demo.warehouse import Answer, Warehouse
+from erd.tables import tables
+from unit_tests.analysis.landing import DAY, NOON, Rows, empty, landed
+
+INCREMENTAL = ("conversations", "messages")
+STREAMS = [Stream(table.name, table.schema, table.key, table.name in INCREMENTAL, {}) for table in tables()]
+TITLES = ("Read 1: everything", "Read 2: what changed")
+MARKUP = (
+    "<script>document.title = 'taken'</script>",
+    '"><img src="x" onerror="document.title = `taken`">',
+    "</style><b>&amp;{{ 7 * 7 }}",
+)
+
+
+def run_of(
+    warehouse: Warehouse,
+    *,
+    place: str = "a local Drift",
+    verdict: str = "All is well.",
+    faults: Sequence[str] = (),
+    unread: Collection[str] = (),
+    skipped: int = 0,
+    local: bool = True,
+    times: int = 1,
+    about: Sequence[str] = (),
+) -> Run:
+    """A run that read every table, `times` over, but those of `unread`, and a ninth of each again."""
+    reads = []
+    for number, title in enumerate(TITLES[:1] if unread else TITLES):
+        reading, outcomes = Reading([stream.name for stream in STREAMS], clock=lambda: 3.5), []
+        reading.started = 0.0
+        for stream in STREAMS:
+            progress = reading.streams[stream.name]
+            progress.state = State.INCOMPLETE if stream.name in unread else State.COMPLETE
+            progress.started, progress.ended = 1.0, 3.0
+            rows = (warehouse.count(stream) or 0) * times
+            progress.records = rows // 9 if number else rows
+            known = rows if local else None
+            fault = "No scope." if stream.name in unread else None
+            outcomes.append(
+                Outcome(stream.name, progress.records, None if fault else rows, known, known and rows // 3, 2.0, fault)
+            )
+        reading.streams["messages"].skipped = skipped
+        reading.finish()
+        reads.append(Read(title, reading, outcomes))
+    at = datetime(2026, 11, 21, 13, 58, tzinfo=UTC)
+    return Run(place, at, verdict, faults, about, local, STREAMS, reads)
+
+
+def page_of(rows: Rows, folder: Path, **run: Any) -> str:
+    """The page about these rows; no query may be without an answer."""
+    warnings: list[str] = []
+    with landed(rows, folder) as warehouse:
+        text = page(run_of(warehouse, **run), warehouse, warnings.append)
+    assert warnings == []
+    return text
+
+
+class Large(Warehouse):
+    """A DuckDB file each of whose rows counts for very many."""
+
+    times = 10**12
+
+    def ask(self, sql: str) -> Answer:
+        answer = super().ask(sql)
+        counted = {"conversations", "messages", "answered", "expected", "landed", "missing"}
+        rows = [
+            tuple(
+                value * self.times if name in counted and value is not None else value
+                for name, value in zip(answer.columns, row, strict=True)
+            )
+            for row in answer.rows
+        ]
+        return Answer(answer.columns, rows)
+
+
+def conversations(number: int, weeks: int, statuses: Sequence[str | None] = ("closed", "open", "pending")) -> Rows:
+    """Conversations from the first to the last of these weeks, of every status."""
+    chance = random.Random(weeks)
+    first = NOON - (weeks - 1) * 7 * DAY
+    moments = [first, NOON, *(chance.randrange(first, NOON + 1) for _ in range(number - 2))]
+    rows = empty()
+    rows["conversations"] = [
+        {"id": key, "status": statuses[key % len(statuses)], "createdAt": moment} for key, moment in enumerate(moments)
+    ]
+    return rows
+
+
+def bots_alone(waits: Iterable[int]) -> Rows:
+    """Conversations that a contact begins and nobody but a bot answers, after these milliseconds."""
+    rows = empty()
+    for key, wait in enumerate(waits):
+        rows["messages"] += [
+            _message(2 * key, key, NOON, {"id": 1, "type": "contact"}),
+            _message(2 * key + 1, key, NOON + wait, {"id": 2, "type": "user", "bot": True}),
+        ]
+    return rows
+
+
+def hostile() -> Rows:
+    """Statuses that are markup, without end, without a letter, or written from right to left."""
+    others = ("x" * 300, "long and " * 30, "\u202edesrever", "\x00\x1b\ufffe", "", None)
+    rows = conversations(100, 20, [*MARKUP, *others])
+    # Without others, the markup is no part of `other statuses`.
+    rows["conversations"] += conversations(200, 20, MARKUP)["conversations"]
+    rows["conversations"] = [row | {"id": key} for key, row in enumerate(rows["conversations"])]
+    return rows
+
+
+def parsed(text: str) -> ET.Element:
+    """The page as elements; one that is not well-formed is an error."""
+    return ET.fromstring(text.partition("\n")[2] if text.startswith("<!DOCTYPE") else text)  # noqa: S314
+
+
+def text_of(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def section(root: ET.Element, name: str) -> ET.Element:
+    """The part of the page whose heading has this id."""
+    found = root.find(f".//section[@aria-labelledby='{name}']")
+    assert found is not None, name
+    return found
+
+
+def table(part: ET.Element, number: int = 0) -> list[list[str]]:
+    """The cells of a table, heading and feet included."""
+    found = part.findall(".//table")[number]
+    return [[text_of(cell) for cell in row] for row in found.iter("tr")]
+
+
+def _message(key: int, conversation: int, at: int, author: dict[str, Any]) -> dict[str, Any]:
+    return {"id": key, "conversationId": conversation, "createdAt": at, "type": "chat", "author": author}

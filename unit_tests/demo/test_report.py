@@ -1,0 +1,457 @@
+"""The page that shows a run: its figures are those of DuckDB, and nothing of it is taken for markup."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.charts import HEIGHT, Column, calendar, scale, slots, stacked
+from demo.pictures import DEFINITIONS
+from demo.report import page
+from demo.warehouse import Warehouse
+from demo.words import span
+from unit_tests.analysis.answers import ANSWERS
+from unit_tests.analysis.landing import Row, Rows, empty, landed, odd, seeded
+from unit_tests.demo.pages import (
+    MARKUP,
+    STREAMS,
+    Large,
+    bots_alone,
+    conversations,
+    hostile,
+    page_of,
+    parsed,
+    run_of,
+    section,
+    table,
+    text_of,
+)
+
+Landed = tuple[Rows, Warehouse, str]
+STEPS = (0, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 604800)
+
+
+@pytest.fixture(scope="module", params=[seeded, odd], ids=lambda make: make.__name__)
+def drift(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
+    """The rows of a Drift, the DuckDB file in which they have landed, and the page about it."""
+    rows = request.param()
+    with landed(rows, tmp_path_factory.mktemp("rows")) as warehouse:
+        warnings: list[str] = []
+        text = page(run_of(warehouse, skipped=2), warehouse, warnings.append)
+        assert warnings == []
+        yield rows, warehouse, text
+
+
+def _numbers(rows: list[list[str]]) -> dict[str, list[int]]:
+    """The figures of a table by the first cell of their row."""
+    return {row[0]: [int(cell.replace(",", "").replace("–", "-1")) for cell in row[1:]] for row in rows}
+
+
+def _moment(millis: int) -> datetime:
+    return datetime.fromtimestamp(millis / 1000, UTC)
+
+
+def _week(millis: int) -> date:
+    day = _moment(millis).date()
+    return day - timedelta(days=day.weekday())
+
+
+def _writer(row: Row, bots: set[int]) -> str:
+    author = row.get("author") or {}
+    if author.get("type") == "user":
+        return "bots" if author.get("bot") or author.get("id") in bots else "people"
+    return "contacts" if author.get("type") == "contact" else "unknown"
+
+
+def test_the_streams_are_those_of_the_file(drift: Landed) -> None:
+    """Each with the rows of its table, its mode, and what each read brought; the last row is their sum."""
+    _, warehouse, text = drift
+    heading, *rows, together = table(section(parsed(text), "what"))
+    assert heading == ["Stream", "Read 1", "Read 2", "Rows in DuckDB", "Records in Drift"]
+    assert len(rows) == len(STREAMS)
+    for stream, (name, first, second, found, in_drift) in zip(STREAMS, rows, strict=True):
+        count = warehouse.count(stream) or 0
+        mode = "incremental" if stream.incremental else "full refresh"
+        assert (name, found, in_drift) == (f"✓{stream.name} {mode}", f"{count:,}", f"{count:,}")
+        assert (first, second) == (f"{count:,}", f"{count // 9:,}")
+    total = sum(warehouse.count(stream) or 0 for stream in STREAMS)
+    assert together[0] == "Together"
+    assert together[3:] == [f"{total:,}"] * 2
+
+
+def test_the_speed_is_that_of_the_reads(drift: Landed) -> None:
+    """Records and requests of a read, over its seconds, which are those of its streams and not of the process."""
+    _, warehouse, text = drift
+    counts = [warehouse.count(stream) or 0 for stream in STREAMS]
+    records, requests = sum(counts), sum(count // 3 for count in counts)
+    part = section(parsed(text), "fast")
+    facts = [(text_of(entry[0]), text_of(entry[1])) for entry in part.iter("div") if entry.find("dt") is not None]
+    assert facts[:6] == [
+        ("Records", f"{records:,}"),
+        ("Seconds", "2.0"),
+        ("Records a second", f"{records / 2:,.0f}"),
+        ("Requests", f"{requests:,}"),
+        ("Requests a second", f"{requests / 2:,.1f}"),
+        ("Seconds to start and end, besides", "1.5"),
+    ]
+    assert table(part)[1][1:] == [f"{counts[0] // 3:,}", "2.0"] * 2
+
+
+def test_the_coverage_is_that_of_the_documents(drift: Landed) -> None:
+    """Row by row what plain Python finds for docs/queries/coverage.sql; skips stand above."""
+    rows, _, text = drift
+    part = section(parsed(text), "complete")
+    expected = [
+        [what, *("–" if value is None else f"{value:,}" for value in values)]
+        for what, *values in ANSWERS["coverage"](rows)
+    ]
+    assert table(part)[1:] == expected
+    assert "Skipped in read 1: 2 of messages." in text_of(part)
+
+
+def test_conversations_are_counted_by_week_and_status(drift: Landed) -> None:
+    """As in the rows, weeks without any included; the sums are those of docs/queries/volume_by_week_and_inbox.sql."""
+    rows, warehouse, text = drift
+    heading, *found = table(section(parsed(text), "conversations"))
+    dated = [row for row in rows["conversations"] if row.get("createdAt") is not None]
+    counts = Counter((_week(row["createdAt"]), row.get("status") or "(none)") for row in dated)
+    weeks = [_week(min(row["createdAt"] for row in dated)) + timedelta(days=7 * number) for number in range(len(found))]
+    assert weeks[-1] == _week(max(row["createdAt"] for row in dated))
+    assert sorted(heading[1:-1]) == sorted({status for _, status in counts})
+    assert _numbers(found) == {
+        str(week): [*(counts[week, status] for status in heading[1:-1]), sum(counts[week, s] for s in heading[1:-1])]
+        for week in weeks
+    }
+    volume = warehouse.ask((DEFINITIONS / "volume_by_week_and_inbox.sql").read_text(encoding="utf-8"))
+    sums = Counter[str]()
+    for week, _, number, _ in volume.rows:
+        sums[str(week)] += number
+    assert {week: values[-1] for week, values in _numbers(found).items() if values[-1]} == {
+        week: number for week, number in sums.items() if week != "None"
+    }
+
+
+def test_first_answers_are_those_of_the_documents(drift: Landed) -> None:
+    """Conversations, answers, median and ninth decile are those of docs/queries/first_human_response.sql."""
+    _, warehouse, text = drift
+    part = section(parsed(text), "first-answers")
+    heading, *found = table(part)
+    figures = _numbers(found)
+    assert heading == ["wait", "people", "bots"]
+    summary = warehouse.ask((DEFINITIONS / "first_human_response.sql").read_text(encoding="utf-8")).rows
+    for column, (_, asked, answered, median, late) in enumerate(summary):
+        values = [row[column] for row in figures.values()]
+        assert (sum(values[:-2]), values[-2], values[-1]) == (answered, asked - answered, asked)
+        sentence = f"answered {answered:,} of {asked:,} conversations, half within {span(median)}"
+        assert f"{sentence}, nine of ten within {span(late)}." in text_of(part)
+
+
+def test_messages_are_counted_by_hour_and_writer(drift: Landed) -> None:
+    """Those that a contact sees, by the hour in UTC."""
+    rows, _, text = drift
+    heading, *found = table(section(parsed(text), "messages"))
+    bots = {row["id"] for row in rows["users"] if row.get("bot")}
+    counts = Counter(
+        (_moment(row["createdAt"]).hour, _writer(row, bots))
+        for row in rows["messages"]
+        if row.get("type") in (None, "chat") and row.get("createdAt") is not None
+    )
+    assert sorted(heading[1:-1]) == sorted({writer for _, writer in counts})
+    figures = _numbers(found)
+    assert len(figures) == 24
+    for hour, values in enumerate(figures.values()):
+        assert values[:-1] == [counts[hour, writer] for writer in heading[1:-1]]
+        assert values[-1] == sum(values[:-1])
+
+
+@pytest.mark.parametrize("name", ["conversations", "messages"])
+def test_bars_are_as_high_as_their_figures(drift: Landed, name: str) -> None:
+    """Each part has the height of its number on the scale, and the colour that the legend gives it."""
+    part = section(parsed(drift[2]), name)
+    heading, *found = table(part)
+    colours = {text_of(item[1]): item[0][0].get("class") for item in part.findall(".//ul[@class='legend']/li")}
+    assert list(colours) == heading[1:-1]
+    assert len(set(colours.values())) == len(colours)
+    (chart,) = (svg for svg in part.iter("svg") if svg.get("class") == "chart")
+    top = max(int(text_of(label)) for label in chart.iter("text") if label.get("class") == "scale")
+    bars = [group for group in chart.iter("g") if group.get("class") == "bar"]
+    for bar, values in zip(bars, _numbers(found).values(), strict=True):
+        heights = {rect.get("class"): float(rect.get("height", 0)) for rect in bar.iter("rect")}
+        assert heights.pop("slot") == HEIGHT
+        drawn = {
+            colour: value * HEIGHT / top for colour, value in zip(colours.values(), values[:-1], strict=True) if value
+        }
+        assert heights == pytest.approx(drawn, abs=0.01)
+
+
+def test_the_legend_adds_up(drift: Landed) -> None:
+    """What it counts of each layer is what the bars show of it."""
+    part = section(parsed(drift[2]), "conversations")
+    heading, *found = table(part)
+    totals = {text_of(item[1]): int(text_of(item[2]).replace(",", "")) for item in part.findall(".//li")}
+    sums = [sum(values) for values in zip(*_numbers(found).values(), strict=True)]
+    assert totals == dict(zip(heading[1:-1], sums, strict=False))
+
+
+def test_nothing_that_somebody_wrote_is_on_the_page(drift: Landed) -> None:
+    """No name, no address, no message: neither of people, nor of accounts, teams and playbooks."""
+    rows, _, text = drift
+    said = set()
+    for stream in ("users", "contacts", "contacts_by_email", "accounts", "messages", "teams", "playbooks", "meetings"):
+        for row in rows[stream]:
+            said |= set(_texts(row))
+    said -= {"chat", "user", "contact", "open", "closed"}
+    assert len(said) > 10
+    words = text_of(parsed(text)[1])
+    assert [one for one in said if len(one) > 3 and re.search(rf"(?<!\w){re.escape(one)}(?!\w)", words)] == []
+    assert "@" not in words
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def test_markup_stays_text(tmp_path: Path) -> None:
+    """A status, a place and a fault that are markup are shown as they are, and make no element."""
+    text = page_of(hostile(), tmp_path, place=MARKUP[0], faults=[MARKUP[1]], about=[MARKUP[2]], verdict=MARKUP[0])
+    root = parsed(text)
+    assert {element.tag for element in root.iter()} & {"script", "img", "a", "link", "iframe"} == set()
+    assert [name for element in root.iter() for name in element.attrib if name.startswith("on")] == []
+    legend = [text_of(item[1]) for item in section(root, "conversations").findall(".//ul[@class='legend']/li")]
+    assert {" ".join(markup.split()) for markup in MARKUP} <= set(legend)
+    assert legend[-1].endswith("other statuses")
+    header = text_of(root.find(".//header"))  # type: ignore[arg-type]
+    assert MARKUP[0] in header
+    assert MARKUP[1] in header
+    assert text_of(section(root, "about")[1]) == MARKUP[2]
+
+
+def test_what_html_does_not_allow_is_replaced(tmp_path: Path) -> None:
+    """NUL, escapes and lone surrogates, wherever they come from."""
+    text = page_of(conversations(4, 2, ["a\x00b\x1b\ufffe"]), tmp_path, faults=["\ud800"])
+    assert "a\ufffdb\ufffd\ufffd" in text
+    assert "\N{REPLACEMENT CHARACTER}</li>" in text
+    assert text.encode()
+
+
+def test_each_status_has_a_name_and_a_colour(tmp_path: Path) -> None:
+    """None and an empty one are two; one that is not known takes no colour of those that are."""
+    part = section(parsed(page_of(conversations(12, 2, ["", None, "x", "y", "z", "open"]), tmp_path)), "conversations")
+    colours = {text_of(item[1]): item[0][0].get("class") for item in part.findall(".//ul[@class='legend']/li")}
+    assert sorted(colours) == ["(empty)", "(none)", "open", "x", "y", "z"]
+    assert colours["open"] == "teal"
+    assert len(set(colours.values())) == 6
+
+
+def test_an_empty_drift_has_an_empty_page(tmp_path: Path) -> None:
+    """Every stream with its zero, no picture, and why."""
+    root = parsed(page_of(empty(), tmp_path))
+    assert [row[3] for row in table(section(root, "what"))[1:]] == ["0"] * (len(STREAMS) + 1)
+    assert root.findall(".//svg") == []
+    for name, reason in (
+        ("conversations", "No conversations were read."),
+        ("first-answers", "No contact has written in what was read."),
+        ("messages", "No messages were read."),
+    ):
+        assert text_of(section(root, name)).endswith(reason)
+
+
+def test_times_that_no_calendar_holds_are_counted(tmp_path: Path) -> None:
+    """They are not drawn, and told; where there are no others, there is no picture."""
+    rows = conversations(3, 1)
+    for key, moment in enumerate((None, -1, 9 * 10**18, 4_102_444_800_000)):
+        rows["conversations"].append({"id": 10 + key, "status": "open", "createdAt": moment})
+    part = section(parsed(page_of(rows, tmp_path / "a")), "conversations")
+    assert "3 conversations began in the week of" in text_of(part)
+    assert "Not drawn: 4 conversations without a usable time." in text_of(part)
+    rows["conversations"] = rows["conversations"][3:]
+    part = section(parsed(page_of(rows, tmp_path / "b")), "conversations")
+    assert text_of(part).endswith("4 conversations were read, without a usable time.")
+    rows = bots_alone([1_000])
+    rows["messages"][1]["createdAt"] = None
+    part = section(parsed(page_of(rows, tmp_path / "c")), "messages")
+    assert "Not drawn: 1 message without a usable time." in text_of(part)
+
+
+@pytest.mark.parametrize(
+    ("weeks", "unit", "bars"), [(1, "week", 1), (2, "week", 2), (300, "week", 300), (700, "month", 162)]
+)
+def test_time_is_drawn_in_bars_that_can_be_seen(weeks: int, unit: str, bars: int, tmp_path: Path) -> None:
+    """Weeks, as long as there are no more than fit; none is left out between the first and the last."""
+    part = section(parsed(page_of(conversations(max(3, weeks), weeks), tmp_path)), "conversations")
+    heading, *found = table(part)
+    assert (heading[0], len(found)) == (unit, bars)
+    assert text_of(part[0]) == f"Conversations by {unit} and status"
+    assert sum(values[-1] for values in _numbers(found).values()) == max(3, weeks)
+    rects = [rect for rect in part.iter("rect") if rect.get("class") not in (None, "slot") and rect.get("x")]
+    edges = [float(rect.get("x", "")[:-1]) + float(rect.get("width", "")[:-1]) for rect in rects]
+    assert max(edges) <= 100.1
+
+
+def test_one_conversation_out_of_time_hides_no_other(tmp_path: Path) -> None:
+    """One of 1970 makes it years: all are drawn."""
+    rows = conversations(10, 3)
+    rows["conversations"].append({"id": 99, "status": "open", "createdAt": 0})
+    heading, *found = table(section(parsed(page_of(rows, tmp_path)), "conversations"))
+    assert heading[0] == "year"
+    assert [found[0][0], found[-1][0], len(found)] == ["1970-01-01", "2026-01-01", 57]
+    assert [row[-1] for row in found if row[-1] != "0"] == ["1", "10"]
+
+
+def test_bots_alone_are_no_people(tmp_path: Path) -> None:
+    """Each wait in its step, at both ends; of people there is no answer, and no time is made up."""
+    waits = [0, 999, 1_000, 4_999, 5_000, 59_999, 60_000, 604_799_999, 604_800_000, 10**12]
+    part = section(parsed(page_of(bots_alone(waits), tmp_path)), "first-answers")
+    _, *found = table(part)
+    ends = [*STEPS[1:], float("inf")]
+    counts = [sum(1000 * step <= wait < 1000 * end for wait in waits) for step, end in zip(STEPS, ends, strict=True)]
+    assert [values[1] for values in _numbers(found).values()] == [*counts, 0, len(waits)]
+    assert [values[0] for values in _numbers(found).values()] == [*[0] * len(STEPS), len(waits), len(waits)]
+    assert "People answered none of 10 conversations." in text_of(part)
+    people, _ = (svg for svg in part.iter("svg"))
+    drawn = [rect.get("class") for rect in people.iter("rect") if rect.get("class") != "slot"]
+    assert drawn == ["grey"]
+
+
+def test_huge_numbers_are_whole(tmp_path: Path) -> None:
+    """In full where they are figures, short beside an axis."""
+    with landed(conversations(30, 3), tmp_path) as warehouse:
+        path = warehouse.path
+    with Large(path) as large:
+        root = parsed(page(run_of(large, times=Large.times), large, pytest.fail))
+    part = section(root, "conversations")
+    assert "30,000,000,000,000 conversations began in 3 weeks, 10,000,000,000,000.0 a week." in text_of(part)
+    labels = [text_of(label) for label in part.iter("text") if label.get("class") == "scale"]
+    assert labels[0] == "0"
+    assert all(re.fullmatch(r"[\d.]+ T", label) for label in labels[1:]), labels
+    assert table(section(root, "what"))[-1][3] == "30,000,000,000,000"
+
+
+def test_what_was_not_read_is_not_drawn(tmp_path: Path) -> None:
+    """Even from the table of an earlier run; what is wrong stands at the top, and the stream is marked."""
+    text = page_of(
+        seeded(), tmp_path, unread=["users", "conversation_stats"], faults=["users: No scope."], verdict="Not all."
+    )
+    root = parsed(text)
+    assert "No scope." in text_of(root.find(".//header"))  # type: ignore[arg-type]
+    assert text_of(section(root, "complete")).endswith("This needs conversation_stats, which was not read.")
+    for name in ("first-answers", "messages"):
+        assert text_of(section(root, name)).endswith("This needs users, which was not read.")
+    assert section(root, "conversations").find(".//svg") is not None
+    rows = {row[0]: row[1:] for row in table(section(root, "what"))}
+    assert rows["✗Not complete: users full refresh"][1] == "–"
+    assert "13 of 15 streams read to the end." in text_of(section(root, "complete"))
+
+
+def test_a_query_without_an_answer_costs_one_picture(tmp_path: Path) -> None:
+    """The error is told, but not on the page, since it may quote a value."""
+    with landed(seeded(), tmp_path) as warehouse:
+        warehouse.ask("CREATE OR REPLACE TABLE conversations AS SELECT 1 AS id, 's3cret' AS createdAt, '' AS status")
+        warnings: list[str] = []
+        text = page(run_of(warehouse), warehouse, warnings.append)
+    root = parsed(text)
+    assert "s3cret" not in text
+    assert text_of(section(root, "conversations")).endswith("The tables are not as the question expects them.")
+    assert section(root, "messages").find(".//svg") is not None
+    assert [warning.startswith("Something is missing in the report: ") for warning in warnings] == [True] * len(
+        warnings
+    )
+    assert warnings
+
+
+def test_of_the_real_drift_only_what_is_known_is_said(tmp_path: Path) -> None:
+    """No records in Drift and no requests, and a sentence on what completeness rests on."""
+    root = parsed(page_of(seeded(), tmp_path, local=False, place="the real Drift"))
+    assert table(section(root, "what"))[0] == ["Stream", "Read 1", "Read 2", "Rows in DuckDB"]
+    assert table(section(root, "fast"))[0] == ["Stream", "Seconds, read 1", "Seconds, read 2"]
+    assert "Requests" not in text_of(section(root, "fast"))
+    assert "Drift does not tell how many records it holds." in text_of(section(root, "complete"))
+    assert table(section(root, "complete"))[1:]
+
+
+def test_the_page_forbids_to_load_anything(tmp_path: Path) -> None:
+    """It has no script, no link and no picture from elsewhere, and its policy refuses them."""
+    text = page_of(seeded(), tmp_path)
+    assert text.startswith("<!DOCTYPE html>\n")
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert re.findall(r"https?:|//|url\(|@import|<script|<link|<img", text) == []
+
+
+@pytest.mark.parametrize(
+    ("most", "steps"),
+    [
+        (0, [0, 1]),
+        (1, [0, 1]),
+        (4, [0, 1, 2, 3, 4]),
+        (7, [0, 2, 4, 6, 8]),
+        (8.1, [0, 5, 10]),
+        (100, [0, 50, 100]),
+        (101, [0, 50, 100, 150]),
+        (10**12 + 1, [0, 5 * 10**11, 10**12, 15 * 10**11]),
+    ],
+)
+def test_a_scale_has_few_round_steps(most: float, steps: list[int]) -> None:
+    """From zero to no less than the highest bar."""
+    assert scale(most) == steps
+
+
+@pytest.mark.parametrize("most", [9_999, 10_000, 250_000, 10**6, 4 * 10**12, 10**18])
+def test_a_scale_has_one_unit(most: int) -> None:
+    """Its labels are short, and all but zero in the same one."""
+    labels = [mark.label for mark in stacked([Column([most], "")], []).scale]
+    assert max(map(len, labels)) <= 9
+    assert len({label.partition(" ")[2] for label in labels[1:]}) == 1
+    assert labels[0] == "0"
+
+
+@pytest.mark.parametrize(
+    ("unit", "bars"),
+    [
+        *(("week", bars) for bars in (1, 2, 5, 10, 11, 26, 53, 100, 157, 300, 320)),
+        *(("month", bars) for bars in (74, 144, 200, 320)),
+        *(("year", bars) for bars in (27, 57, 130)),
+    ],
+)
+@pytest.mark.parametrize("first", [date(2024, 1, 1), date(2023, 11, 20), date(2021, 12, 27)])
+def test_marks_of_time_stand_apart(unit: Any, bars: int, first: date) -> None:
+    """There is one at least, ten at most and six on a phone, in order, none beyond the bars."""
+    begin = {"week": first, "month": first.replace(day=1), "year": date(1970, 1, 1)}[unit]
+    days = slots(unit, begin, begin + timedelta(days=bars * {"week": 7, "month": 32, "year": 367}[unit]))
+    marks = calendar(unit, days[:bars])
+    places = [mark.at for mark in marks]
+    assert 1 <= len(marks) <= 10
+    assert 1 <= len([mark for mark in marks if not mark.spare]) <= 6
+    assert places == sorted(places)
+    assert all(0 <= place <= 100 for place in places)
+    assert min((after - before for before, after in pairwise(places)), default=99) > 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.04, "0 s"),
+        (1.5, "1.5 s"),
+        (59.4, "59.4 s"),
+        (59.9, "1 min"),
+        (60, "1 min"),
+        (118.1, "1 min 58 s"),
+        (3_600, "1 h"),
+        (7_530, "2 h 5 min"),
+        (604_800, "7 d"),
+        (1e9, "11,574 d 1 h"),
+    ],
+)
+def test_a_time_has_two_units_at_most(seconds: float, text: str) -> None:
+    """The larger one, and what is left in the next."""
+    assert span(seconds) == text
