@@ -109,12 +109,3 @@ def test_the_life_of_a_token_is_not_taken_from_drift(expires_in: object, drift: 
         read = run("read", oauth(sandbox.url), catalog(*THREE_STREAMS))
         assert sandbox.journal.count(TOKEN_URL) == 1
     assert_complete(read, drift, THREE_STREAMS)
-
-
-def test_a_config_of_an_old_version_is_handed_back_in_its_new_shape(drift: Drift) -> None:
-    """A flat config of 0.2.x is read, and handed back in its new shape."""
-    with Sandbox(drift) as sandbox:
-        read = run("read", {"access_token": "sandbox-token", "api_url": sandbox.url}, catalog("users"))
-    assert_complete(read, drift, ("users",))
-    credentials = {"credentials": "access_token", "access_token": "sandbox-token"}
-    assert [config["credentials"] for config in read.configs] == [credentials]

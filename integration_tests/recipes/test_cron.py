@@ -1,0 +1,190 @@
+"""The recipe for cron, from its page: what it writes is complete, private, and never behind its state."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from integration_tests.connector import access_token, catalog, oauth
+from integration_tests.recipes.page import code, configure, keys, messages
+from sandbox import Drift, Fault, Sandbox
+
+PLACE = "/opt/drift"
+STREAMS = catalog("users", conversations="incremental", messages="incremental")
+BUSY = (1, "The sync before this one is still running.\n")
+STATE = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "messages"}, "stream_state": {"floor": "1"}}}
+
+
+@pytest.fixture
+def drift() -> Drift:
+    return Drift(conversations=30, users=3, now=int(time.time() * 1000) - 3_600_000)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the recipe, with the environment of these tests for its own."""
+    (tmp_path / "venv").symlink_to(sys.prefix)
+    (tmp_path / "drift_sync.py").write_text(code("cron.md", "python"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "catalog.json").write_text(json.dumps(STREAMS))
+    return tmp_path
+
+
+def as_cron(folder: Path, path: str = "") -> tuple[int, str]:
+    """Run the line of the crontab as cron does, by sh with the crontab's own variables; return code and output."""
+    variable, line = code("cron.md", "crontab").replace(PLACE, str(folder)).splitlines()
+    name, value = variable.split("=")
+    command = re.sub(r"^(\S+ ){5}", "", line)
+    # Not a pipe, which would wait for whoever outlives the command.
+    with (folder / "said").open("w+") as said:
+        done = subprocess.run(["/bin/sh", "-c", command], env={name: path + value}, stdout=said, stderr=said)
+        said.seek(0)
+        return done.returncode, said.read()
+
+
+def pretend(folder: Path, script: str) -> str:
+    """Put a `source-drift` that runs a Python script before the real one; return what PATH begins with."""
+    fake = folder / "fake" / "source-drift"
+    fake.parent.mkdir()
+    fake.write_text(f"#!{sys.executable}\nimport json, os, pathlib, signal, sys, time\n{script}")
+    fake.chmod(0o700)
+    return f"{fake.parent}:"
+
+
+def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None:
+    """The first run reads everything, the second what changed, quietly; and the query of the page counts it."""
+    with Sandbox(drift) as sandbox:
+        configure(folder / "data", access_token(sandbox.url))
+        first = as_cron(folder)
+        (changed,) = drift.touch_some(1)
+        second = as_cron(folder)
+    assert (first, second) == ((0, ""), (0, ""))
+    before, after = messages(folder / "data")
+    for stream in ("users", "conversations", "messages"):
+        assert sorted(keys(before, stream)) == sorted(drift.keys(stream)), stream
+    assert sorted(keys(after, "users")) == sorted(drift.keys("users"))
+    # The newest one comes again, as the look-back has it.
+    assert changed in keys(after, "conversations")
+    assert len(keys(after, "conversations")) <= 2
+    assert 0 < len(keys(after, "messages")) < len(keys(before, "messages"))
+    query = code("cron.md", "sql").replace("data/", f"{folder}/data/")
+    records = (message["record"] for message in before + after if message["type"] == "RECORD")
+    counted = Counter(record["stream"] for record in records)
+    assert dict(duckdb.sql(query).fetchall()) == counted
+
+
+def test_a_renewed_token_is_kept(folder: Path, drift: Drift) -> None:
+    """With OAuth, the refresh token that Drift rotates is in the config before the next run needs it."""
+    with Sandbox(drift) as sandbox:
+        configure(folder / "data", oauth(sandbox.url))
+        runs = []
+        for _ in range(2):
+            runs.append(as_cron(folder))
+            config = json.loads((folder / "data" / "config.json").read_text())
+            config["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
+            configure(folder / "data", config)
+        assert sandbox.journal.count("/oauth2/token") == 2
+    assert runs == [(0, ""), (0, "")], messages(folder / "data")[-1]
+
+
+def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:
+    """A stream that fails gives the connector's exit code; the state of the others is kept and gone on from."""
+    with Sandbox(drift, faults=[Fault("/users/list", "status", status=403, times=None)]) as sandbox:
+        configure(folder / "data", access_token(sandbox.url))
+        failed = as_cron(folder)
+        sandbox.faults = []
+        healed = as_cron(folder)
+    assert (failed, healed) == ((1, ""), (0, ""))
+    _, after = messages(folder / "data")
+    assert sorted(keys(after, "users")) == sorted(drift.keys("users"))
+    assert len(keys(after, "conversations")) <= 1
+    assert len(keys(after, "messages")) < drift.count("messages")
+
+
+def test_what_is_written_is_private(folder: Path, drift: Drift) -> None:
+    """No file that a run makes can be read by anybody else, whatever cron's own umask is."""
+    known = {path.name for path in (folder / "data").iterdir()}
+    with Sandbox(drift) as sandbox:
+        configure(folder / "data", oauth(sandbox.url))
+        as_cron(folder)
+    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
+    assert {"state.json", "config.json", "lock"} < set(made), made
+    assert set(made.values()) == {0o600}, made
+
+
+def test_a_run_beside_another_touches_nothing(folder: Path) -> None:
+    """While the lock is held a run ends at once, says why, and asks for nothing."""
+    path = pretend(folder, "pathlib.Path('data/asked').touch()")
+    with (folder / "data" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ran = as_cron(folder, path)
+    assert ran == BUSY
+    assert {path.name for path in (folder / "data").iterdir()} == {"catalog.json", "lock"}
+
+
+def test_the_lock_lasts_as_long_as_the_connector(folder: Path) -> None:
+    """A script that is killed leaves the lock to the connector, which may still be at work."""
+    path = pretend(
+        folder,
+        """
+fifo = pathlib.Path("fifo")
+print(json.dumps({"type": "LOG"}), flush=True)
+os.kill(os.getppid(), signal.SIGKILL)
+fifo.read_text()
+""",
+    )
+    os.mkfifo(folder / "fifo")
+    killed = as_cron(folder, path)
+    beside = as_cron(folder)
+    (folder / "fifo").write_text("go on")
+    assert killed[0] == 128 + signal.SIGKILL
+    assert beside == BUSY
+
+
+def test_a_cut_message_is_left_out(folder: Path) -> None:
+    """Of a connector that is killed in the middle of a message, all before it is kept, and the exit code says so."""
+    path = pretend(
+        folder,
+        f"""
+print("DeprecationWarning: of some library")
+print({json.dumps(json.dumps({"type": "STATE", "state": STATE}))})
+print('{{"type": "RECORD", "rec', end="", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    assert as_cron(folder, path) == (256 - signal.SIGKILL, "DeprecationWarning: of some library\n")
+    assert messages(folder / "data") == [[{"type": "STATE", "state": STATE}]]
+    assert json.loads((folder / "data" / "state.json").read_text()) == [STATE]
+
+
+def test_the_state_is_never_ahead(folder: Path) -> None:
+    """When the state is there, so are the records before it; the states of other streams stay."""
+    other = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "users"}, "stream_state": {"x": "1"}}}
+    (folder / "data" / "state.json").write_text(json.dumps([other]))
+    path = pretend(
+        folder,
+        f"""
+state = pathlib.Path("data/state.json")
+given = json.loads(pathlib.Path(sys.argv[sys.argv.index("--state") + 1]).read_text())
+print(json.dumps({{"type": "RECORD", "record": given}}))
+print({json.dumps(json.dumps({"type": "STATE", "state": STATE}))}, flush=True)
+deadline = time.monotonic() + 60
+while len(json.loads(state.read_text())) < 2 and time.monotonic() < deadline:
+    time.sleep(0.01)
+(messages,) = pathlib.Path("data").glob("messages-*")
+sys.exit(messages.read_text().count("RECORD") + 40)
+""",
+    )
+    assert as_cron(folder, path) == (41, "")
+    assert json.loads((folder / "data" / "state.json").read_text()) == [other, STATE]
+    ((record, _),) = messages(folder / "data")
+    assert record["record"] == [other]

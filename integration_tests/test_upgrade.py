@@ -1,0 +1,153 @@
+"""What published 0.4.x and 0.2.x saved runs unchanged, and the config that it becomes is handed back."""
+
+import json
+from collections import Counter
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import PRIMARY_KEYS, TOKEN, access_token, catalog, oauth, run
+from integration_tests.test_read import assert_complete
+from sandbox import Drift, Sandbox
+
+PUBLISHED = json.loads(Path(__file__).with_name("catalog_0.4.json").read_text(encoding="utf-8"))["streams"]
+STREAMS = tuple(stream["name"] for stream in PUBLISHED)
+PLACEHOLDER = "test@test.com"
+
+
+@pytest.fixture
+def drift() -> Drift:
+    return Drift(accounts=70, conversations=60, users=5)
+
+
+def address_of(drift: Drift) -> str:
+    """The address of some contact of the conversations."""
+    emails = (contact["attributes"].get("email") for contact in drift.expected("contacts"))
+    return next(email for email in emails if email)
+
+
+def saved_catalog(destination_sync_mode: str = "overwrite") -> dict[str, Any]:
+    """All five streams as a connection of 0.4.x has them: full refresh, the old schema and the old key."""
+    return {
+        "streams": [
+            {
+                "stream": stream,
+                "sync_mode": "full_refresh",
+                "destination_sync_mode": destination_sync_mode,
+                "cursor_field": [],
+                "primary_key": stream["source_defined_primary_key"],
+                "generation_id": 7,
+                "minimum_generation_id": 7,
+                "sync_id": 42,
+            }
+            for stream in PUBLISHED
+        ]
+    }
+
+
+def saved_config(kind: str, email: str, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A config that an old version saved, and what it becomes; the flat one of 0.2.x has no address.
+
+    Of the OAuth kind the access token has run out meanwhile, since 0.4.x never renewed it.
+    """
+    if kind == "flat":
+        return {"access_token": TOKEN, "api_url": url}, access_token(url)
+    now = access_token(url) if kind == "access_token" else oauth(url, access_token="of-long-ago")
+    return {**now, "email": email}, now if email == PLACEHOLDER else {**now, "contact_emails": [email]}
+
+
+@pytest.mark.parametrize("verb", ["check", "discover", "read"])
+@pytest.mark.parametrize(
+    ("kind", "has_address"),
+    [("access_token", True), ("access_token", False), ("oauth2.0", True), ("oauth2.0", False), ("flat", False)],
+)
+def test_a_saved_config_runs_and_is_handed_back(kind: str, has_address: bool, verb: str, drift: Drift) -> None:
+    """Whatever runs first after the upgrade works with the saved config, and hands the platform today's."""
+    with Sandbox(drift) as sandbox:
+        email = address_of(drift) if has_address else PLACEHOLDER
+        before, now = saved_config(kind, email, sandbox.url)
+        ran = run(verb, before, saved_catalog() if verb == "read" else None, script="source-drift")
+    assert ran.code == 0, ran.error()
+    assert ran.configs[0] == now
+    if verb == "check":
+        assert ran.connection == ("SUCCEEDED", "")
+    elif verb == "discover":
+        (discovered,) = ran.of("CATALOG")
+        assert {stream["name"] for stream in discovered["streams"]} == set(PRIMARY_KEYS)
+    else:
+        assert_complete(ran, drift, STREAMS)
+
+
+def test_each_run_goes_on_from_the_config_of_the_one_before(drift: Drift) -> None:
+    """As a platform does it: check, discover and read share the one refresh whose tokens the first handed back."""
+    with Sandbox(drift) as sandbox:
+        config, _ = saved_config("oauth2.0", PLACEHOLDER, sandbox.url)
+        for verb, streams in {"check": None, "discover": None, "read": saved_catalog()}.items():
+            ran = run(verb, config, streams, script="source-drift")
+            config = (ran.configs or [config])[-1]
+        assert sandbox.journal.count("/oauth2/token") == 1
+    assert_complete(ran, drift, STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("destination_sync_mode", "state"),
+    [
+        ("overwrite", {}),
+        ("overwrite", {"__ab_no_cursor_state_message": True}),
+        ("overwrite", {"__ab_full_refresh_sync_complete": True}),
+        ("append", {}),
+        ("append_dedup", {}),
+    ],
+)
+def test_a_saved_connection_reads_everything(destination_sync_mode: str, state: dict[str, Any], drift: Drift) -> None:
+    """However the destination writes, and whatever a full refresh of 0.4.x left for a state, every row comes."""
+    states = [{"type": "STREAM", "stream": {"stream_descriptor": {"name": n}, "stream_state": state}} for n in STREAMS]
+    with Sandbox(drift) as sandbox:
+        config, _ = saved_config("access_token", PLACEHOLDER, sandbox.url)
+        read = run(
+            "read",
+            config,
+            saved_catalog(destination_sync_mode),
+            None if state is None else states,
+            script="source-drift",
+        )
+    assert_complete(read, drift, STREAMS)
+
+
+def test_the_saved_address_moves_to_a_stream_of_its_own(drift: Drift) -> None:
+    """`contacts_by_email` gives the contacts of the saved address, which `contacts` was before."""
+    with Sandbox(drift) as sandbox:
+        email = address_of(drift)
+        config, _ = saved_config("access_token", email, sandbox.url)
+        read = run("read", config, catalog("contacts_by_email"))
+    wanted = list(drift.keys("contacts_by_email", emails=[email]))
+    assert wanted
+    assert sorted(read.keys("contacts_by_email")) == sorted(wanted)
+
+
+def test_the_placeholder_is_asked_for_by_nobody(drift: Drift) -> None:
+    """The address that 0.4.x proposed is no contact of anybody's: without another one nothing is asked for."""
+    with Sandbox(drift) as sandbox:
+        config, _ = saved_config("access_token", PLACEHOLDER, sandbox.url)
+        read = run("read", config, catalog("contacts_by_email"))
+        assert sandbox.journal.count() == 0, list(sandbox.journal)
+    assert (read.statuses, read.records("contacts_by_email")) == ({"contacts_by_email": "COMPLETE"}, [])
+
+
+def test_a_saved_selection_costs_what_the_migration_page_says(drift: Drift) -> None:
+    """One request a contact, one a conversation and each further 50 messages, and one list for all of them."""
+    with Sandbox(drift) as sandbox:
+        config, _ = saved_config("access_token", PLACEHOLDER, sandbox.url)
+        run("read", config, saved_catalog())
+        asked = [
+            sandbox.journal.count(path)
+            for path in ("^/conversations/list$", "^/conversations/[0-9]+/messages$", "^/contacts/[0-9]+$")
+        ]
+    threads = Counter(row["conversationId"] for row in drift.expected("messages"))
+    assert asked == [
+        ceil(drift.count("conversations") / 50) + 1,
+        sum(ceil(threads[thread] / 50) or 1 for thread in drift.keys("conversations")),
+        len({row["contactId"] for row in drift.expected("conversations")}),
+    ]
