@@ -64,6 +64,8 @@ LATEST = 4_102_444_800_000
 DAY = 86_400_000
 
 logger = logging.getLogger("airbyte")
+# It warns of odd headers with the URL, whose query may be an e-mail address.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class UnexpectedAnswer(ValueError):
@@ -274,12 +276,25 @@ def is_before(value: Any, moment: int) -> bool:
     return is_time(value) and value < moment
 
 
+def time_of(value: Any) -> Any:
+    """What the CDK takes a cursor value for: a text of a number is that number."""
+    with suppress(ValueError):
+        return int(value) if isinstance(value, str) else value
+    return value
+
+
 def fits_state(value: Any) -> bool:
     """Whether the CDK compares a cursor value as it should, or passes it over: null, and a text that is no number."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = int(value)
+    value = time_of(value)
     return isinstance(value, str | None) or (is_time(value) and 0 <= value < LATEST)
+
+
+def says_end(body: Mapping[str, Any], *envelopes: str) -> bool:
+    """Whether one of an answer's envelopes says whether there is a next page: `links` by being there."""
+    found = {name: body.get(name) for name in envelopes}
+    return isinstance(found.get("links"), dict) or any(
+        isinstance(envelope, dict) and envelope.keys() & {"more", "next"} for envelope in found.values()
+    )
 
 
 def query_of(link: Any) -> str:
@@ -336,7 +351,8 @@ class DriftRecordExtractor(RecordExtractor):
     An answer that is only a part of a window of time yields nothing (`splits_window`): it is asked for in halves.
 
     Raises `AirbyteTracedException` where the answer has another shape, where it is only a part although there are no
-    pages (`whole_answer`), where `cursor_field` holds a time that no state can, and what `unread` raises.
+    pages (`whole_answer`), where it is another record than the path names (`key_in_path`), where `cursor_field` holds a
+    time that no state can, and what `unread` raises.
     """
 
     parameters: InitVar[Mapping[str, Any]]
@@ -346,6 +362,7 @@ class DriftRecordExtractor(RecordExtractor):
     splits_window: bool = False
     not_after_answer: str | None = None
     row_key: str = "id"
+    key_in_path: bool = False
     cursor_field: str = ""
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
@@ -360,6 +377,9 @@ class DriftRecordExtractor(RecordExtractor):
             return []
         if self.whole_answer and is_part(response, rows):
             raise failure(f"Drift answered only a part of {asked(response)}, which is read as a whole.")
+        path = urlsplit(url_of(response)).path.split("/")
+        if self.key_in_path and not all(str(row.get(self.row_key)) in path for row in rows):
+            raise failure(f"Drift answered {asked(response)} with another record than was asked for.")
         rows = unread(response, rows, self.row_key, self.cursor_field)
         if self.not_after_answer:
             rows = self._lowered(rows, self.not_after_answer, clock_of(response))
@@ -370,7 +390,10 @@ class DriftRecordExtractor(RecordExtractor):
 
     def _lowered(self, rows: list[dict[str, Any]], name: str, clock: int) -> list[dict[str, Any]]:
         # Copies, since the pagination recognises a record by the time that Drift sent.
-        lowered = [{**row, name: clock} if is_time(row.get(name)) and row[name] > clock else row for row in rows]
+        times = [time_of(row.get(name)) for row in rows]
+        lowered = [
+            {**row, name: clock} if is_time(at) and at > clock else row for row, at in zip(rows, times, strict=True)
+        ]
         if lowered != rows and not self._warned:
             self._warned = True
             logger.warning(f"Drift sent records with {name} ahead of its own clock; it is lowered to that.")
@@ -409,14 +432,14 @@ class DriftErrorHandler(DefaultErrorHandler):
         for response_filter in self.response_filters or []:
             resolution = response_filter.matches(answer)
             if resolution:
-                return self._resolved(resolution, health)
+                return self._resolved(resolution, health, answer)
         fails = 300 <= status < 500 and status not in (408, 425)
         resolution = ErrorResolution(
             response_action=ResponseAction.FAIL if fails else ResponseAction.RETRY,
             failure_type=FailureType.system_error if status else FailureType.transient_error,
             error_message=trouble,
         )
-        return self._resolved(resolution, health)
+        return self._resolved(resolution, health, answer)
 
     def _refuse_foreign(self, response: requests.Response) -> None:
         hops = [*response.history, response]
@@ -424,12 +447,21 @@ class DriftErrorHandler(DefaultErrorHandler):
         if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
             raise failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
 
-    def _resolved(self, resolution: ErrorResolution, health: Health) -> ErrorResolution:
+    def _resolved(self, resolution: ErrorResolution, health: Health, answer: Answer) -> ErrorResolution:
         has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
         refreshes = resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY
+        error = failure(str(resolution.error_message), resolution.failure_type or FailureType.system_error)
         fails = resolution.response_action == ResponseAction.FAIL or (refreshes and not has_refresh)
+        if refreshes and has_refresh and isinstance(answer, requests.Response):
+            # The CDK refreshes once for a request, and would show its whole URL where that is refused again.
+            sent, kept = answer.request.headers.get("Authorization"), vars(answer.request)
+            refused = kept.get("drift_refused")
+            kept["drift_refused"] = sent
+            fails = refused is not None
+            if fails and refused == sent:
+                message = "Drift refused the token, and it could not be refreshed. Run the sync again."
+                error = failure(message, FailureType.transient_error)
         if fails:
-            error = failure(str(resolution.error_message), resolution.failure_type or FailureType.system_error)
             health.note(error=error)
             raise error
         health.note(succeeded=resolution.response_action == ResponseAction.IGNORE)
@@ -588,6 +620,7 @@ class ConversationsPagination(QueryPagination):
     cursor_field: str = "updatedAt"
     look_back: int = 600_000
     max_walks: int = 10
+    most_known: int = 500
 
     @property
     def initial_token(self) -> str:
@@ -623,7 +656,8 @@ class ConversationsPagination(QueryPagination):
         # The cache may answer this walk where it answered all of the one before, and only with what followed that.
         (clocks, *others) = self._clocks.values()
         read_at = time.time_ns() if others else max(clocks)
-        known = ",".join(sorted(self._versions))
+        # So many that each URL would be long come again, and their key tells it.
+        known = ",".join(sorted(self._versions)) if len(self._versions) <= self.most_known else ""
         self._begin(self._begun_at, {"since": self._begun_at, "known": known, "read_at": read_at})
         return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
 
@@ -656,6 +690,8 @@ class ConversationsPagination(QueryPagination):
         says_more = (body.get("pagination") or {}).get("more")
         if following is None and says_more is True:
             raise failure("Drift says that it has more conversations, but names no next page.")
+        if following is None and len(rows) >= self.page_size and not says_end(body, "links", "pagination"):
+            following = self._position_behind(rows, query)
         if following is None or (not by_links and says_more is False):
             return None
         if self._by_links not in (None, by_links):
@@ -669,7 +705,7 @@ class ConversationsPagination(QueryPagination):
         keys = {str(row.get(self.row_key)) for row in rows}
         is_empty = keys <= self._last_keys
         self._last_keys = keys
-        if following in self._seen and is_empty:
+        if following in self._seen and keys <= set(map(str, self._overlap.values())):
             return None
         if following in self._seen:
             raise failure("Drift named the same page of the conversation list twice.")
@@ -679,11 +715,23 @@ class ConversationsPagination(QueryPagination):
             raise failure("Drift answered three empty pages of the conversation list in a row, and named yet another.")
         if by_links:
             return {"page_token": following}
-        last = dict(parse_qsl(query.partition("#")[0])).get("next", "0")
-        if not re.fullmatch(r"\d{1,15}", following) or not re.fullmatch(r"\d{1,15}", last):
+        last = self._position_of(query)
+        if not re.fullmatch(r"\d{1,15}", following) or last is None:
             return {"next": following}
-        position, self._overlap = self.overlap(rows, int(last), int(following))
+        position, self._overlap = self.overlap(rows, last, int(following))
         return {"next": position if self._overlap else following}
+
+    def _position_of(self, query: str) -> int | None:
+        """The position that the older generation was asked for, None where it is named in another way."""
+        last = dict(parse_qsl(query.partition("#")[0])).get("next", "0")
+        return int(last) if re.fullmatch(r"\d{1,15}", last) else None
+
+    def _position_behind(self, rows: list[dict[str, Any]], query: str) -> str:
+        """The position behind a full page of the older generation, which does not say whether it is the last one."""
+        last = self._position_of(query)
+        if self._by_links or last is None:
+            raise failure("Drift answered a full page of conversations without saying whether there is another.")
+        return str(last + len(rows))
 
 
 @dataclass
@@ -705,7 +753,7 @@ class MessagesPagination(QueryPagination):
     def next_query(self, response: requests.Response, query: str, stream_slice: Mapping[str, Any]) -> str | None:
         rows = rows_of(response, self.records_at)
         pagination = body_of(response).get("pagination")
-        if pagination is None and len(rows) >= self.page_size:
+        if len(rows) >= self.page_size and not says_end(body_of(response), "pagination"):
             raise failure("Drift answered a full page of messages without saying whether there is another.")
         following = self.named(pagination)
         more = (pagination or {}).get("more")
@@ -1004,7 +1052,7 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
     def refresh_and_set_access_token(self) -> None:
         # The CDK looks whether another thread has refreshed the token, and only then waits for its turn to refresh it.
         with REFRESH_LOCK, self._refresh_in_words():
-            if self.authenticator.get_auth_header() == self._given.header:
+            if self._in_time(self.authenticator.get_auth_header) == self._given.header:
                 self._in_time(self.authenticator.refresh_and_set_access_token)  # type: ignore[attr-defined]
 
     def _in_time(self, refresh: Callable[[], Any]) -> Any:

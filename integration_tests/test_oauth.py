@@ -65,7 +65,7 @@ def test_a_token_refused_after_its_refresh_fails(drift: Drift) -> None:
         assert sandbox.journal.count(TOKEN_URL) == 1
         assert sandbox.journal.count("/users/list") == 2
     assert read.code == 1
-    assert read.error("users") == "Refreshed OAuth access token is rejected by the API."
+    assert read.error("users").startswith("Drift refused the token: it is invalid, expired or revoked.")
 
 
 @pytest.mark.parametrize("expiry", ["2020-01-01T00:00:00Z", tomorrow()], ids=["expired", "revoked"])

@@ -294,6 +294,22 @@ def test_token_answer_that_is_not_json(drift: Drift, connector: Connector, answe
     assert "OAuth token could not be refreshed" in error.message, error.message
 
 
+@pytest.mark.parametrize("refresh", [refreshed(), Answer(b"", 503)], ids=["refreshed", "not refreshed"])
+def test_request_that_is_refused_again_is_told_without_its_address(
+    drift: Drift, connector: Connector, refresh: Any
+) -> None:
+    """A 401 after the refresh, or after one that failed, fails in our words: the CDK's hold the URL and its query."""
+    drift.answers(TOKEN_PATH, refresh)
+    drift.answers("/contacts", Answer({"error": {"message": "no"}}, 401))
+    given = oauth(access_token="stale-token", token_expiry_date="2030-01-01T00:00:00Z") | {"contact_emails": [SECRET]}
+    outcome = connector.read("contacts_by_email", config=given)
+    error = outcome.error("contacts_by_email")
+    kind = "transient_error" if isinstance(refresh, Answer) else "config_error"
+    assert (outcome.status("contacts_by_email"), error.failure_type.value) == ("INCOMPLETE", kind), error
+    assert error.message.startswith("Drift refused the token"), error
+    assert outcome.holds(SECRET) == []
+
+
 # Tokens as they are
 
 ODD_TOKENS = ["1e5", "0", "007", "1_000", "None", "True", "[1]", "{}", "'quoted'", "a'b"]

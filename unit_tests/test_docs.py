@@ -14,7 +14,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from components import DAY, MeetingsPagination, ReportsPagination
 
 ROOT = Path(__file__).parents[1]
-PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 DOCS = ROOT / "docs" / "drift.md"
 MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
 SECTIONS = [

@@ -251,6 +251,14 @@ def test_part_of_a_whole_is_an_error() -> None:
         made.extract_records(asked_for(report((1, {}), count=2)))
 
 
+def test_details_of_another_conversation_are_an_error(drift: Drift, connector: Connector) -> None:
+    """An answer that belongs to another request is not what was asked for."""
+    drift.answers("/conversations/1", {"data": {"id": 2, "updatedAt": NOW}})
+    outcome = connector.read("conversation_details")
+    assert (outcome.status("conversation_details"), outcome.records("conversation_details")) == ("INCOMPLETE", [])
+    assert "another record than was asked for" in outcome.error("conversation_details").message
+
+
 # Times that no state can hold
 
 TIMED = [
@@ -271,7 +279,7 @@ def test_time_that_no_state_can_hold_is_an_error(
     row = {STREAMS[stream].key: STREAMS[stream].one, **more, cursor: time}
     drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([row]))
     outcome = connector.read(stream, state={})
-    if time == LATEST and cursor == "updatedAt":
+    if time in (LATEST, str(LATEST)) and cursor == "updatedAt":
         assert [record[cursor] for record in outcome.records(stream)] == [NOW + 999], outcome.summary
         return
     assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", [])

@@ -15,7 +15,7 @@ def listed(drift: Drift, monkeypatch: pytest.MonkeyPatch) -> Drift:
     """A Drift of 120 conversations, and a wait for answers as long as it is outside of tests."""
     monkeypatch.setattr(Health, "LONGEST_WAIT", 90.0)
     rows = [{"id": key, "updatedAt": NOW - key * HOUR} for key in range(1, CONVERSATIONS + 1)]
-    drift.answers(LIST, {"data": rows})
+    drift.answers(LIST, {"data": rows, "pagination": {"more": False}})
     return drift
 
 

@@ -2,10 +2,11 @@
 
 import gzip
 import io
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -369,6 +370,35 @@ def test_error_of_a_refresh_comes_through(hanging: Hanging, monkeypatch: pytest.
 def test_refresh_has_longer_than_the_cdk_repeats_it() -> None:
     """The bound is no shorter than the five minutes for which the CDK repeats a refresh that fails."""
     assert components.AuthenticatorGuard(authenticator=Hanging(), parameters={}).longest_refresh == 330
+
+
+def test_url_of_an_odd_answer_is_not_warned_of() -> None:
+    """urllib3 would warn of a header that it cannot read with the URL, whose query may be an address."""
+    assert not logging.getLogger("urllib3.connection").isEnabledFor(logging.WARNING)
+
+
+def test_look_at_a_token_while_another_thread_refreshes_it_ends() -> None:
+    """A second thread that is refused waits for a refresh that hangs no longer than the first one."""
+
+    class Hangs:
+        """An authenticator that is locked by a refresh, once that has begun."""
+
+        def __init__(self) -> None:
+            self.looks = 0
+
+        def token_has_expired(self) -> bool:
+            return False
+
+        def get_auth_header(self) -> Mapping[str, Any]:
+            self.looks += 1
+            if self.looks > 1:
+                threading.Event().wait(PATIENCE)
+            return {"Authorization": f"Bearer {TOKEN}"}
+
+    guard = components.AuthenticatorGuard(authenticator=Hangs(), parameters={}, longest_refresh=0.1)
+    assert guard.get_auth_header() == {"Authorization": f"Bearer {TOKEN}"}
+    with pytest.raises(AirbyteTracedException, match="OAuth token could not be refreshed"):
+        guard.refresh_and_set_access_token()
 
 
 def test_sync_with_a_refresh_that_hangs_ends(

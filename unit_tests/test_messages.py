@@ -87,7 +87,7 @@ def test_short_page_without_pagination_is_the_last(count: int) -> None:
     assert walk({"": page(*range(count))}) == [""]
 
 
-@pytest.mark.parametrize("pagination", [{}, {"pagination": None}], ids=str)
+@pytest.mark.parametrize("pagination", [{}, {"pagination": None}, {"pagination": {}}], ids=str)
 @pytest.mark.parametrize("count", [50, 51])
 def test_full_page_without_pagination_is_refused(count: int, pagination: dict[str, Any]) -> None:
     """A full page that says nothing about another may be cut: an error."""

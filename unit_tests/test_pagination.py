@@ -229,6 +229,38 @@ def test_token_named_twice_is_an_error(drift: Drift, connector: Connector, page:
     assert_refused(connector.read("conversations"), "named the same page of the conversation list twice")
 
 
+@pytest.mark.parametrize("page", [linked, numbered])
+def test_page_that_is_answered_twice_is_an_error(drift: Drift, connector: Connector, page: Any) -> None:
+    """A second page that is the first one again, as a cache may answer it, is no end: the rest was never read."""
+    form = link if page is linked else str
+    script(drift, {"": page(form("b"), 1, 2), "b": page(form("b"), 1, 2)})
+    assert_refused(connector.read("conversations"), "named the same page of the conversation list twice")
+
+
+@pytest.mark.parametrize("silent", [{}, {"links": None}, {"pagination": {}}], ids=str)
+def test_full_page_that_says_nothing_is_not_the_last(drift: Drift, connector: Connector, silent: Any) -> None:
+    """The older generation need not say that a page is the last one, so what would follow a full one is asked for."""
+    full, rest = {"data": rows(*range(50)), **silent}, {"data": rows(*range(49, 53)), **silent}
+    script(drift, {"": full, "49": rest})
+    assert_read(connector.read("conversations"), list(range(53)))
+
+
+def test_full_page_that_says_nothing_may_be_the_last(drift: Drift, connector: Connector) -> None:
+    """Where nothing follows it, the walk ends."""
+    script(drift, {"": {"data": rows(*range(50))}, "49": {"data": rows(49)}})
+    assert_read(connector.read("conversations"), list(range(50)))
+
+
+@pytest.mark.parametrize("form", [link, str], ids=["newer", "older"])
+def test_full_page_in_a_walk_by_tokens_that_says_nothing_is_an_error(
+    drift: Drift, connector: Connector, form: Any
+) -> None:
+    """Where pages have tokens, nobody can tell what would follow."""
+    page = linked if form is link else numbered
+    script(drift, {"": page(form("b"), *range(50)), "b": {"data": rows(*range(50, 100))}})
+    assert_refused(connector.read("conversations"), "without saying whether there is another")
+
+
 def test_list_that_turns_to_pagination_is_an_error(drift: Drift, connector: Connector) -> None:
     """A walk stays with its generation: an answer that has only the other one is neither followed nor the end."""
     script(drift, {"": linked(link("b"), 1), "b": numbered("c", 2), "c": {"data": rows(3)}})
@@ -383,6 +415,17 @@ def test_link_without_a_token_is_an_error(drift: Drift, connector: Connector, ho
     assert_refused(outcome, "without a page_token")
     assert_only_ours(drift)
     assert outcome.holds("evil.example") == [], outcome.summary
+
+
+@pytest.mark.parametrize(("most", "named"), [(2, 2), (1, 0)])
+def test_closing_walk_names_what_is_known_while_that_is_little(most: int, named: int) -> None:
+    """What changed within the look-back is named to the extractor, unless each URL of the walk would become long."""
+    made = components.ConversationsPagination(parameters={}, page_size=1, records_at=["data"], most_known=most)
+    token = None
+    for body in (linked(link("b"), 1), linked(None, 2)):
+        token = made.next_page_token(response(body), 1, None, token, None, None)
+    known = dict(parse_qsl(str(token).partition("#")[2], keep_blank_values=True))["known"]
+    assert len(list(filter(None, known.split(",")))) == named
 
 
 # Where a walk may stop
