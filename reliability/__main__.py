@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -41,7 +42,11 @@ def main() -> int:
     if "links" in only:
         sections.append(report.links(*_tested("test_hostile_links.py")))
     if "conservation" in only:
-        sections.append(report.conservation(*_tested("test_conservation.py", CONSERVATION="prove")))
+        # Of all workers of pytest the same.
+        seed = os.environ.get("CONSERVATION_SEED") or str(secrets.randbelow(1 << 32))
+        sections.append(
+            report.conservation(*_tested("test_conservation.py", CONSERVATION="prove", CONSERVATION_SEED=seed))
+        )
     text = report.page(sections)
     if set(only) == set(PARTS):
         (ROOT / "docs" / "reliability.md").write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ alone, since the children cannot be read without it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,10 @@ def _cell(stream: str, title: str, lasts: bool, read: Run, drift: Drift, emails:
         if request.fault and Fault(ENDPOINTS[stream], "reset").concerns(request.method, request.path, b""):
             asked = (request.path, request.raw_query, request.body or b"")
             tries[asked] = tries.get(asked, 0) + 1
-    waits = [re.search(r"Waiting ([\d.]+) s before attempt", line) for line in _lines_of(stream, read)]
+    waited = _waited(_lines_of(stream, read)) / max(1, len(tries))
+    # Where nothing was answered, the log does not say what was asked for: all that was shares these waits.
+    broken = {(request.path, request.raw_query, request.body) for request in sandbox.journal if request.fault}
+    waited += _waited(line for line in read.logs if line.startswith("Drift could not be reached")) / max(1, len(broken))
     expected = sum(1 for _ in drift.expected(stream, emails=emails)) if stream in PRIMARY_KEYS else 1
     most = max(tries.values(), default=0)
     skipped = sum(1 for line in read.logs if line.startswith(f"{stream}: skipped ") and "404" in line)
@@ -110,11 +113,17 @@ def _cell(stream: str, title: str, lasts: bool, read: Run, drift: Drift, emails:
         read.statuses.get(stream, "none"),
         read.code,
         most + (read.statuses.get(stream) == "COMPLETE" and not skipped),
-        sum(float(found[1]) for found in waits if found) / max(1, len(tries)),
+        waited,
         read.error(stream),
         len(read.records(stream)) == expected,
         skipped,
     )
+
+
+def _waited(lines: Iterable[str]) -> float:
+    """The seconds that these log lines announce."""
+    found = (re.search(r"Waiting ([\d.]+) s before attempt", line) for line in lines)
+    return sum(float(one[1]) for one in found if one)
 
 
 def _lines_of(stream: str, read: Run) -> Iterator[str]:

@@ -51,12 +51,12 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
     for cell in cells:
         message = re.sub(r"(GET|POST) /[^ ]*", "…", cell.message)
         message = re.sub(r"/[a-z]+(/[a-z_{}]+)*(?= |\.)", "/…", message).replace(f"stream {cell.stream}", "stream …")
-        message = re.sub(r"(the scope) \w+( \w+ kind)?", r"\1 …", message)
+        message = re.sub(r"(lacks the scope) \w+", r"\1 …", message)
         groups.setdefault((cell.fault, cell.lasts, cell.outcome, cell.attempts, cell.code, message), []).append(cell)
     rows = []
     for (fault, lasts, outcome, attempts, code, message), alike in groups.items():
         waited = [cell.waited for cell in alike]
-        seconds = f"{min(waited):.0f} to {max(waited):.0f} s" if max(waited) >= 1 else f"{max(waited):.1f} s"
+        seconds = f"{min(waited):.1f} to {max(waited):.1f} s"
         streams = [cell.stream for cell in alike]
         names = "all" if len(streams) == len(EVERY_STREAM) else ", ".join(f"`{name}`" for name in streams)
         if 6 < len(streams) < len(EVERY_STREAM):
