@@ -2,7 +2,8 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
-	sbom newest mutants lint types yaml manifest audit unit integration standard unit-3.13
+	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes \
+	lint types yaml manifest audit unit integration standard unit-3.13
 .SUFFIXES:
 
 PYTHON ?= python3.11 python3.12 python3.13 python3
@@ -90,8 +91,44 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 mutants: .venv/ready ## change components.py in many ways, an hour; ONLY=DriftBackoffStrategy takes a part
 	@$(PY) -m mutation $(ONLY)
 
+lock-pyairbyte: .venv/ready
+	@$(UV) pip compile pyproject.toml integration_tests/pyairbyte/requirements.in --group sandbox --universal \
+		--python-version 3.11 --generate-hashes --quiet $(if $(UPGRADE),--upgrade) \
+		--custom-compile-command 'make lock-pyairbyte' --output-file integration_tests/pyairbyte/requirements.lock
+
+# PyAirbyte makes an environment of its own for the connector, with uv: the locked packages go there, too.
+test-pyairbyte: .venv-pyairbyte/ready
+	$(call headline,The recipe for PyAirbyte)
+	@export PATH='$(CURDIR)/.venv-pyairbyte/bin':"$$PATH"; \
+	export UV_CONSTRAINT='$(CURDIR)/integration_tests/pyairbyte/requirements.lock'; \
+	UV_BUILD_CONSTRAINT="$$UV_CONSTRAINT" python -m pytest -p no:cacheprovider integration_tests/pyairbyte
+
+.venv-pyairbyte/ready: integration_tests/pyairbyte/requirements.lock .venv/ready
+	@echo 'Installing what integration_tests/pyairbyte/requirements.lock names'
+	@$(UV) venv --quiet --clear --python $(PY) .venv-pyairbyte
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-pyairbyte/bin/python \
+		integration_tests/pyairbyte/requirements.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python .venv-pyairbyte/bin/python --editable .
+	@touch $@
+
+lock-recipes: .venv/ready
+	@$(UV) pip compile integration_tests/recipes/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--quiet $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock-recipes' \
+		--output-file integration_tests/recipes/requirements.lock
+
+test-recipes: .venv-recipes/ready
+	$(call headline,The recipes for cron and for what .venv-recipes holds)
+	@$(PY) -m pytest -n 2 integration_tests/recipes
+
+.venv-recipes/ready: integration_tests/recipes/requirements.lock .venv/ready
+	@echo 'Installing what integration_tests/recipes/requirements.lock names'
+	@$(UV) venv --quiet --clear --python $(PY) .venv-recipes
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-recipes/bin/python \
+		integration_tests/recipes/requirements.lock
+	@touch $@
+
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .venv-newest .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.
