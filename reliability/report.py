@@ -102,7 +102,7 @@ def hostile(outcomes: Sequence[Outcome]) -> Section:
     rows = [
         (
             found.case.title,
-            f"{found.rows:,} rows" if found.code == 0 else found.message,
+            f"{found.rows:,} {'row' if found.rows == 1 else 'rows'}" if found.code == 0 else found.message,
             found.requests,
             f"{found.peak:.0f} MB",
         )
