@@ -166,6 +166,14 @@ def test_conversation_that_lacks_its_time_is_read(drift: Drift, connector: Conne
     assert [key for key, _ in steps(router_of(connector, state=since(str(NOW - DAY))))] == [1, 2]
 
 
+def test_conversation_without_a_time_leaves_the_floor_at_the_start(drift: Drift, connector: Connector) -> None:
+    """Where no conversation has a time the floor stays at the very millisecond of the start."""
+    organisation(drift, [conversation(1, None)])
+    outcome = connector.read("messages", config=config(start_date="1970-01-01"), state={})
+    assert_read(outcome, [1])
+    assert floor(outcome) == 0
+
+
 def test_look_back_does_not_lower_the_floor(drift: Drift, connector: Connector) -> None:
     """What lies in the ten minutes before the state is read again, and the state stays."""
     organisation(drift, [conversation(1, NOW - DAY - 5 * MINUTE)])
@@ -179,6 +187,17 @@ def test_conversation_on_two_pages_is_read_once(drift: Drift, connector: Connect
     rows = [conversation(1, NOW - HOUR), conversation(2, NOW - 2 * HOUR), conversation(1, NOW - 3 * HOUR)]
     listed(drift, rows, size=2)
     assert steps(router_of(connector)) == [(2, NOW - 2 * HOUR), (1, NOW - HOUR)]
+
+
+def test_health_of_the_stream_begins_with_its_list(
+    drift: Drift, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever notes how the requests went finds the health by the config and the name of the stream."""
+    monkeypatch.setattr(components, "HEALTH", {})
+    listed(drift, hourly(1))
+    router = router_of(connector)
+    assert len(steps(router)) == 1
+    assert list(components.HEALTH) == [(id(router.config), "messages")]
 
 
 # Syncs in a row
@@ -298,7 +317,7 @@ def test_conversation_that_is_gone_lets_the_others_come(drift: Drift, connector:
 
 def test_contact_of_several_conversations_is_read_once(drift: Drift, connector: Connector) -> None:
     """A contact is asked for once, by the newest of its conversations, and one who is not named not at all."""
-    rows = [(1, 7), (2, 8), (3, 7), (4, None)]
+    rows = [(1, 7), (2, None), (3, 8), (4, 7)]
     listed(drift, [conversation(key, NOW - key * HOUR, contact) for key, contact in rows])
     readable(drift, 7, 8)
     outcome = connector.read("contacts", state={})

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 import requests
-from airbyte_cdk.models import FailureType
+from airbyte_cdk.models import FailureType, Level
 from airbyte_cdk.sources.declarative.auth.token import BearerAuthenticator
 from airbyte_cdk.sources.declarative.auth.token_provider import InterpolatedStringTokenProvider
 from airbyte_cdk.sources.declarative.requesters.error_handlers import HttpResponseFilter
+from airbyte_cdk.sources.message import InMemoryMessageRepository
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -122,7 +123,10 @@ def test_rows_of_every_envelope(body: Any, records_at: list[str], envelope: str,
 @pytest.mark.parametrize(("body", "records_at", "envelope"), WRONG)
 def test_rows_of_another_shape_are_refused(body: Any, records_at: list[str], envelope: str) -> None:
     """A missing path, and a value of another kind, are an error and never zero rows."""
-    with pytest.raises(components.UnexpectedAnswer, match=r"JSON that has not (a list of objects|an object) at"):
+    place = ".".join(records_at) or "its root"
+    with pytest.raises(
+        components.UnexpectedAnswer, match=rf"^JSON that has not (a list of objects|an object) at {place}$"
+    ):
         components.rows_of(response(body), records_at, envelope)
 
 
@@ -241,6 +245,25 @@ def test_is_before(value: Any, expected: bool) -> None:
     assert components.is_before(value, NOW) is expected
 
 
+@pytest.mark.parametrize(
+    ("body", "envelopes", "expected"),
+    [
+        ({}, ["links", "pagination"], False),
+        ({"links": {"self": "/x"}}, ["links", "pagination"], True),
+        ({"links": {"self": "/x"}}, ["pagination"], False),
+        ({"links": None, "pagination": {}}, ["links", "pagination"], False),
+        ({"pagination": {"more": False}}, ["links", "pagination"], True),
+        ({"pagination": {"next": None}}, ["pagination"], True),
+        ({"pagination": {"unheard_of": 1}}, ["pagination"], False),
+        ({"pagination": "more"}, ["pagination"], False),
+    ],
+    ids=str,
+)
+def test_says_end(body: Any, envelopes: list[str], expected: bool) -> None:
+    """Links are there or not; what pages otherwise says so by `more` or `next`."""
+    assert components.says_end(body, *envelopes) is expected
+
+
 def test_page_query_keeps_what_was_read_out_of_the_request() -> None:
     """What was read before stands behind `#`, which no client sends."""
     assert components.page_query({"a": "b c"}, {}) == "a=b+c"
@@ -271,9 +294,10 @@ def test_unread_leaves_out_what_was_read(fragment: str, expected: list[int]) -> 
 
 def test_unread_fails_where_the_last_row_vanished() -> None:
     """A page that does not begin where the one before it ended may have moved past others: an error, not a gap."""
-    with pytest.raises(AirbyteTracedException, match="vanished from Drift's list") as error:
+    with pytest.raises(AirbyteTracedException) as error:
         components.unread(response(url=f"{API}/x#after=9"), [{"id": 1}], "id")
-    assert error.value.failure_type is FailureType.transient_error
+    said = "Records vanished from Drift's list while it was read, so others may have been missed. Run the sync again."
+    assert (raised(error), error.value.failure_type) == (said, FailureType.transient_error)
 
 
 # Extractor
@@ -304,6 +328,7 @@ def test_extractor_refuses_an_unexpected_answer(content: bytes) -> None:
         (NOW - MINUTE, NOW - MINUTE, 0),
         (NOW, NOW, 0),
         (NOW + 999, NOW + 999, 0),
+        (str(NOW + 999), str(NOW + 999), 0),
         (NOW + 1000, NOW + 999, 1),
         (NOW + MINUTE, NOW + 999, 1),
         (9e99, NOW + 999, 1),
@@ -326,6 +351,17 @@ def test_extractor_lowers_what_lies_ahead_of_the_clock(
         )
     assert list(rows) == [{"id": 1, "updatedAt": expected}]
     assert len(caplog.records) == warnings, caplog.text
+
+
+@pytest.mark.parametrize("key", [7, "7"])
+def test_extractor_yields_the_record_that_the_path_names(key: Any) -> None:
+    """Where the path names a record, another one is refused, whatever it is part of."""
+    made = extractor(envelope="one", key_in_path=True)
+    answers = [response({"id": key}, url=f"{API}/conversations/{path}") for path in ("7", "77")]
+    assert list(made.extract_records(answers[0])) == [{"id": key}]
+    with pytest.raises(AirbyteTracedException) as error:
+        made.extract_records(answers[1])
+    assert raised(error) == "Drift answered GET /conversations/77 with another record than was asked for."
 
 
 def test_extractor_warns_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -500,8 +536,9 @@ def test_handler_looks_at_every_hop(url: str, ours: bool) -> None:
     if ours:
         assert handler().interpret_response(answer).response_action is ResponseAction.SUCCESS
         return
-    with pytest.raises(AirbyteTracedException, match=r"^Drift redirects GET /users/list to another place\. Drift is"):
+    with pytest.raises(AirbyteTracedException) as error:
         handler().interpret_response(answer)
+    assert raised(error) == f"Drift redirects GET /users/list to another place. {components.WIND_DOWN}"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -535,6 +572,19 @@ def test_wait_grows_is_capped_and_never_nothing(status: int, attempt: int) -> No
         assert full / 2 <= waited <= full, (attempt, waited)
 
 
+def test_wait_grows_ten_times() -> None:
+    """Whatever `longest_wait` allows, no wait is longer than 1,024 seconds, and no attempt too many to be counted."""
+    assert 512 <= backoff(longest_wait=10_000).backoff_time(response(status=429), 10_000) <= 1024
+
+
+def test_wait_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what was wrong, how long is waited and for which attempt."""
+    with caplog.at_level(logging.INFO, "airbyte"):
+        waited = backoff(envelope="one").backoff_time(response({"data": ROWS}), 3)
+    said = "Drift answered GET /users/list with JSON that has not an object at data."
+    assert caplog.messages == [f"{said} Waiting {waited:.1f} s before attempt 4."]
+
+
 def test_wait_has_jitter() -> None:
     """Two requests that fail together do not come back together."""
     waits = {backoff().backoff_time(response(status=429), 5) for _ in range(20)}
@@ -560,7 +610,7 @@ def test_retry_after_lengthens_a_wait_and_never_shortens_it(value: str | None, a
     """`Retry-After` counts in seconds or as a date against the answer's own, and garbage or the past count nothing."""
     waited = backoff().backoff_time(response(status=429, Retry_After=value), 1)
     if at_least is None:
-        assert 0.5 <= waited <= 1, waited
+        assert 0.5 <= waited < 1, waited
     else:
         assert waited == at_least
 
@@ -581,9 +631,11 @@ def test_retry_after_is_shorter_than_the_exponential() -> None:
 @pytest.mark.parametrize("value", ["601", "86400", "999999999", "Thu, 15 Jan 2026 12:10:01 GMT"])
 def test_retry_after_beyond_ten_minutes_fails(status: int, value: str) -> None:
     """A wait of more than 600 seconds ends the stream with a sentence that names it, and is not shortened."""
-    with pytest.raises(AirbyteTracedException, match=r"^Drift asks to wait \d+ s before GET /users/list\.") as error:
+    with pytest.raises(AirbyteTracedException) as error:
         backoff().backoff_time(response(status=status, Retry_After=value), 1)
-    assert error.value.failure_type is FailureType.transient_error
+    seconds = value if value.isdigit() else "601"
+    said = f"Drift asks to wait {seconds} s before GET /users/list. Run the sync again after that."
+    assert (raised(error), error.value.failure_type) == (said, FailureType.transient_error)
 
 
 @pytest.mark.parametrize(
@@ -645,7 +697,29 @@ def test_failures_of_the_request_before_are_forgotten() -> None:
     assert all(made.backoff_time(failing, attempt) > 0 for _ in range(2) for attempt in range(1, 8))
 
 
+def test_attempt_that_nothing_is_known_of_is_the_first_failure() -> None:
+    """What another thread counted is not counted here."""
+    assert backoff(max_attempts=2).backoff_time(response(status=500), 2) > 0
+
+
 # Paginations: the walks are in test_pagination.py
+
+
+@pytest.mark.parametrize(
+    ("count", "following", "expected"),
+    [
+        (0, 10, (10, {})),
+        (1, 11, (11, {})),
+        (2, 12, (11, {"after": 2})),
+        (3, 13, (12, {"after": 3})),
+        (3, 12, (12, {})),
+        (3, 14, (14, {})),
+    ],
+)
+def test_overlap_is_the_last_row(count: int, following: int, expected: Any) -> None:
+    """A page right behind one of several rows is asked for from the last of them."""
+    rows = [{"id": number} for number in range(1, count + 1)]
+    assert components.AccountsPagination(parameters={}).overlap(rows, 10, following) == expected
 
 
 class Counting(components.QueryPagination):
@@ -732,9 +806,10 @@ def test_guard_passes_a_token_on(token: str) -> None:
 @pytest.mark.parametrize("header", ["Bearer ", "Bearer None"])
 def test_guard_refuses_no_token(header: str) -> None:
     """An authenticator that has no token is told from one that has, and says re-authenticate."""
-    with pytest.raises(AirbyteTracedException, match="Re-authenticate this source") as error:
+    with pytest.raises(AirbyteTracedException) as error:
         guard(header).get_auth_header()
-    assert error.value.failure_type is FailureType.config_error
+    said = "There is no access token. Re-authenticate this source, or enter a token."
+    assert (raised(error), error.value.failure_type) == (said, FailureType.config_error)
 
 
 @pytest.mark.parametrize(
@@ -754,10 +829,20 @@ def test_guard_refuses_no_token(header: str) -> None:
 )
 def test_guard_refuses_what_no_token_holds(token: str) -> None:
     """A token that cannot be a header value, or not stand in JSON as it is, is refused without being shown."""
-    with pytest.raises(AirbyteTracedException, match=r"^The access token holds a character that no token has") as error:
+    with pytest.raises(AirbyteTracedException) as error:
         guard(f"Bearer {token}").get_auth_header()
-    assert error.value.failure_type is FailureType.config_error
+    assert (raised(error), error.value.failure_type) == (
+        "The access token holds a character that no token has, such as a blank, a quote or an ellipsis. Copy it again.",
+        FailureType.config_error,
+    )
     assert TOKEN not in f"{error.value!r} {error.value.internal_message}"
+
+
+REFUSED = "Drift refused to refresh the OAuth token. Re-authenticate this source."
+
+
+def not_now(kind: str) -> str:
+    return f"The OAuth token could not be refreshed ({kind}). {components.WIND_DOWN}"
 
 
 def http_error(status: int, body: Any = SECRET) -> requests.HTTPError:
@@ -767,18 +852,18 @@ def http_error(status: int, body: Any = SECRET) -> requests.HTTPError:
 @pytest.mark.parametrize(
     ("error", "said", "kind"),
     [
-        *[(http_error(status), "Re-authenticate", FailureType.config_error) for status in (400, 401, 403, 404, 422)],
-        *[(http_error(status), "wound down", FailureType.transient_error) for status in (429, 500, 503)],
-        (requests.ConnectionError(SECRET), "wound down", FailureType.transient_error),
-        (requests.JSONDecodeError("no JSON", SECRET, 0), "wound down", FailureType.transient_error),
+        *[(http_error(status), REFUSED, FailureType.config_error) for status in (400, 401, 403, 404, 422, 499)],
+        *[(http_error(status), not_now("HTTPError"), FailureType.transient_error) for status in (429, 500, 503)],
+        (requests.ConnectionError(SECRET), not_now("ConnectionError"), FailureType.transient_error),
+        (requests.JSONDecodeError("no JSON", SECRET, 0), not_now("JSONDecodeError"), FailureType.transient_error),
     ],
 )
 @pytest.mark.parametrize("method", ["get_auth_header", "refresh_and_set_access_token"])
 def test_guard_puts_a_failed_refresh_into_words(method: str, error: Exception, said: str, kind: FailureType) -> None:
     """A refresh that fails ends in a sentence, before a request and after a 401, and holds nothing of the answer."""
-    with pytest.raises(AirbyteTracedException, match=said) as caught:
+    with pytest.raises(AirbyteTracedException) as caught:
         getattr(guard(error), method)()
-    assert caught.value.failure_type is kind
+    assert (raised(caught), caught.value.failure_type) == (said, kind)
     assert caught.value.__cause__ is None
     assert SECRET not in f"{caught.value!r} {caught.value.internal_message}"
 
@@ -788,7 +873,7 @@ def test_guard_shows_nothing_of_an_answer_to_a_refresh() -> None:
     said = AirbyteTracedException(message="Said.", internal_message=SECRET, failure_type=FailureType.config_error)
     with pytest.raises(AirbyteTracedException) as error:
         guard(said).get_auth_header()
-    assert raised(error) == "Drift refused to refresh the OAuth token. Re-authenticate this source."
+    assert raised(error) == REFUSED
 
 
 @pytest.mark.parametrize(("now", "refreshes"), [("Bearer old", 1), ("Bearer new", 0)])
@@ -824,6 +909,7 @@ def test_token_in_body_is_otherwise_the_authenticator() -> None:
 def test_token_info_requester_sends_the_token_in_header_and_body(drift: Drift) -> None:
     """The request about the token is one POST that carries it twice and has no query."""
     provider = InterpolatedStringTokenProvider(config={}, api_token=TOKEN, parameters={})
+    told = InMemoryMessageRepository(Level.DEBUG)
     requester = components.TokenInfoRequester(
         name="token_info",
         url=f"{API}/app/token_info",
@@ -831,8 +917,13 @@ def test_token_info_requester_sends_the_token_in_header_and_body(drift: Drift) -
         config={},
         parameters={},
         authenticator=BearerAuthenticator(provider, {}, {}),
+        message_repository=told,
     )
-    answer = requester.send_request(stream_slice={}, request_params={"never": "sent"})
+    answer = requester.send_request(
+        stream_slice={}, request_params={"never": "sent"}, log_formatter=lambda answer: {"status": answer.status_code}
+    )
+    # What the Connector Builder shows.
+    assert [json.loads(message.log.message) for message in told.consume_queue()] == [{"status": 200}]
     [request] = drift.requests
     assert answer.json() == {"authenticated_userid": "orgId:1"}
     assert (request.method, request.url, json.loads(request.body), request.headers["Authorization"]) == (

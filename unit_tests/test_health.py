@@ -1,10 +1,15 @@
 """A stream that cannot be read is given up after a few conversations, loudly, and not asked for to the end."""
 
+from typing import Any
+from unittest.mock import patch
+
 import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.declarative.requesters.error_handlers import HttpResponseFilter
 
 import components
 from components import Health, failure
-from unit_tests.conftest import HOUR, NOW, SECRET, Answer, Connector, Drift
+from unit_tests.conftest import API, HOUR, NOW, SECRET, Answer, Connector, Drift, config, response
 
 LIST = "/conversations/list"
 CONVERSATIONS = 120
@@ -53,9 +58,56 @@ def test_a_success_begins_the_count_of_failures_anew() -> None:
         health.note(succeeded=True)
     health.wait_for_answers(0)
     for _ in range(Health.MOST_FAILURES):
-        health.note(error=failure("Drift answered badly."))
-    with pytest.raises(components.AirbyteTracedException, match="Drift answered badly"):
+        health.note(error=failure("Drift answered badly.", FailureType.transient_error))
+    assert_given_up(health, "Drift answered badly.", FailureType.transient_error)
+
+
+def assert_given_up(health: Health, said: str, kind: FailureType) -> None:
+    with pytest.raises(components.AirbyteTracedException) as error:
         health.wait_for_answers(0)
+    assert (error.value.message, error.value.failure_type) == (said, kind)
+
+
+def test_a_refusal_gives_a_stream_up_at_once() -> None:
+    """What the user has to mend is said as it was said first, whatever follows it."""
+    health = Health()
+    health.note(error=failure("A scope is missing.", FailureType.config_error))
+    health.note(error=failure("Another one, too.", FailureType.config_error))
+    assert_given_up(health, "A scope is missing.", FailureType.config_error)
+
+
+SUCCESS: dict[str, Any] = {"succeeded": True}
+ERROR: dict[str, Any] = {"error": failure("Drift answered badly.")}
+TRIED_AGAIN: dict[str, Any] = {}
+
+
+class Waits(Exception):
+    """Raised where a thread would wait."""
+
+
+@pytest.mark.parametrize(
+    ("answers", "most"),
+    [
+        ([], Health.FIRST),
+        ([TRIED_AGAIN], Health.FIRST),
+        ([ERROR], Health.FIRST + 1),
+        ([ERROR, ERROR], Health.FIRST + 2),
+        ([SUCCESS], Health.AHEAD + 1),
+        ([SUCCESS, SUCCESS, SUCCESS], Health.AHEAD + 3),
+        ([SUCCESS, ERROR, TRIED_AGAIN], Health.AHEAD + 2),
+        ([ERROR, SUCCESS], Health.AHEAD + 2),
+    ],
+    ids=["none", "tried again", "error", "errors", "success", "successes", "success, error", "error, success"],
+)
+def test_so_many_are_handed_out_before_an_answer(answers: list[dict[str, Any]], most: int) -> None:
+    """A few more are handed out than were answered, and many more once one of them succeeded."""
+    health = Health()
+    for answer in answers:
+        health.note(**answer)
+    with patch.object(health._changed, "wait", side_effect=Waits):
+        health.wait_for_answers(most - 1)
+        with pytest.raises(Waits):
+            health.wait_for_answers(most)
 
 
 def test_what_is_tried_again_is_no_failure() -> None:
@@ -75,3 +127,74 @@ def test_a_wait_without_an_answer_is_the_last_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Health, "LONGEST_WAIT", 90.0)
     health.wait_for_answers(10_000)
     assert health.error is None
+
+
+class Noting(Health):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[dict[str, Any]] = []
+
+    def note(self, **noted: Any) -> None:
+        self.notes.append(noted)
+
+
+@pytest.fixture
+def noting(monkeypatch: pytest.MonkeyPatch) -> Noting:
+    """The health of the messages of `CONFIG`."""
+    health = Noting()
+    monkeypatch.setitem(components.HEALTH, (id(CONFIG), "messages"), health)
+    return health
+
+
+CONFIG = config(api_url=API)
+
+
+@pytest.mark.parametrize(
+    ("answer", "succeeded"),
+    [
+        (response({"data": []}), True),
+        (response(status=404), True),
+        (response(status=503), False),
+        (response({"data": None}), False),
+    ],
+    ids=["success", "ignored", "503", "another shape"],
+)
+def test_handler_notes_what_goes_on(noting: Noting, answer: Any, succeeded: bool) -> None:
+    """What was asked for, and what may be missing, is a success; what is tried again is none."""
+    gone = HttpResponseFilter(config={}, parameters={}, http_codes={404}, action="IGNORE")
+    made = components.DriftErrorHandler(
+        config=CONFIG, parameters={}, records_at=["data"], response_filters=[gone], name="messages"
+    )
+    made.interpret_response(answer)
+    assert noting.notes == [{"succeeded": succeeded}]
+
+
+def test_handler_notes_what_fails(noting: Noting) -> None:
+    """The error that is raised is the one that is noted."""
+    made = components.DriftErrorHandler(config=CONFIG, parameters={}, records_at=["data"], name="messages")
+    with pytest.raises(components.AirbyteTracedException) as error:
+        made.interpret_response(response(status=400))
+    assert noting.notes == [{"error": error.value}]
+
+
+def backoff(attempts: int) -> components.DriftBackoffStrategy:
+    return components.DriftBackoffStrategy(config=CONFIG, parameters={}, name="messages", max_attempts=attempts)
+
+
+def test_backoff_notes_the_last_failure(noting: Noting) -> None:
+    """A request that is given up is noted with its error, and one that will be repeated is not."""
+    assert backoff(2).backoff_time(response(status=500), 1) > 0
+    assert noting.notes == []
+    with pytest.raises(components.AirbyteTracedException) as error:
+        backoff(1).backoff_time(response(status=500), 1)
+    assert noting.notes == [{"error": error.value}]
+
+
+def test_nothing_is_tried_again_for_a_stream_that_was_given_up(noting: Noting) -> None:
+    """The requests under way end at their first failure; a throttled one did not fail."""
+    noting.error = failure("Drift answered badly.")
+    assert backoff(8).backoff_time(response(status=429), 1) > 0
+    with pytest.raises(components.AirbyteTracedException, match="asked 1 times"):
+        backoff(8).backoff_time(response(status=500), 1)

@@ -166,6 +166,27 @@ def on_its_way(body: bytes) -> requests.Response:
     return answer
 
 
+class Released(io.BytesIO):
+    """A body whose connection cannot be shut down."""
+
+    error: type[Exception]
+
+    def shutdown(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, OSError])
+def test_body_that_ended_before_it_is_cut_off(timers: list[Timer], error: type[Exception]) -> None:
+    """A timer that comes too late finds no connection, in any of the ways of urllib3, and prints no error of Python."""
+    answer = on_its_way(b"")
+    answer.raw = Released(b"[]")
+    answer.raw.error = error
+    components.read_body(answer)
+    [timer] = timers
+    timer.function()
+    assert answer.content == b"[]"
+
+
 def zipped(size: int) -> bytes:
     return gzip.compress(b"[" + b" " * size)
 

@@ -91,13 +91,21 @@ def test_short_page_without_pagination_is_the_last(count: int) -> None:
 @pytest.mark.parametrize("count", [50, 51])
 def test_full_page_without_pagination_is_refused(count: int, pagination: dict[str, Any]) -> None:
     """A full page that says nothing about another may be cut: an error."""
-    assert "without saying whether there is another" in refused({"": {**page(*range(count)), **pagination}})
+    said = refused({"": {**page(*range(count)), **pagination}})
+    assert said == "Drift answered a full page of messages without saying whether there is another."
+
+
+@pytest.mark.parametrize("last", [{"more": False}, {"next": None}], ids=str)
+def test_full_page_may_be_the_last(last: dict[str, Any]) -> None:
+    """A full page that says so is the end."""
+    assert walk({"": page(*range(50), **last)}) == [""]
 
 
 @pytest.mark.parametrize("following", [{}, {"next": None}, {"next": ""}], ids=str)
 def test_more_without_next_is_refused(following: dict[str, Any]) -> None:
     """More messages that nobody can ask for are an error, and not the end."""
-    assert "has more messages, but names no next page" in refused({"": page(1, more=True, **following)})
+    said = refused({"": page(1, more=True, **following)})
+    assert said == "Drift says that a conversation has more messages, but names no next page."
 
 
 @pytest.mark.parametrize("given", [[1], "more", 7, True, {"next": True}, {"next": [2]}, {"next": 1.5}], ids=repr)
@@ -119,8 +127,14 @@ def test_empty_pages_are_no_end(empty: int) -> None:
 
 def test_third_empty_page_is_refused() -> None:
     """A third empty page in a row that names yet another is an error."""
-    pages = {str(number or ""): page(more=True, next=number + 1) for number in range(9)}
-    assert "three empty pages of messages in a row" in refused(pages)
+    pages = {str(number or ""): page(more=True, next=number + 1) for number in range(3)}
+    pages["3"] = page(3, more=False)
+    assert refused(pages) == "Drift answered three empty pages of messages in a row, and named yet another."
+
+
+def test_two_empty_pages_may_come_first() -> None:
+    """The first page is counted like any other."""
+    assert walk({"": page(more=True, next=1), "1": page(more=True, next=2), "2": page(2)}) == ["", "1", "2"]
 
 
 def test_empty_pages_are_counted_in_a_row() -> None:
@@ -141,6 +155,15 @@ def test_circle_is_refused(length: int, before: int) -> None:
     pages = {str(number or ""): page(number, more=True, next=number + 1) for number in range(last)}
     pages[str(last)] = page(last, more=True, next=before + 1)
     assert refused(pages) == "Drift named the same page of messages twice."
+
+
+def test_page_to_come_back_to_is_taken_anew() -> None:
+    """A walk remembers one page, that after 1, 2, 4, 8, ... of them, so that no circle is too long to be noticed."""
+    query, marks = "", []
+    for number in range(1, 10):
+        query = pagination().next_query(response_of(page(number, more=True, next=number), query), query, {}) or ""
+        marks.append(dict(parse_qsl(query.partition("#")[2]))["mark"])
+    assert marks == ["1", "2", "2", "4", "4", "4", "4", "8", "8"]
 
 
 def test_long_walk_is_no_circle() -> None:

@@ -10,9 +10,11 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 import components
-from unit_tests.conftest import API, NOW, Answer, Connector, Drift, Outcome, response
+from unit_tests.conftest import API, MINUTE, NOW, Answer, Clock, Connector, Drift, Outcome, response
 
 PATH = "/conversations/list"
+THREE_EMPTY = "Drift answered three empty pages of the conversation list in a row, and named yet another."
+UNREADABLE_NEXT = "Drift named the next page of the conversations in a way that cannot be read."
 
 
 def rows(*keys: int) -> list[dict[str, Any]]:
@@ -64,9 +66,10 @@ def assert_read(outcome: Outcome, keys: Iterable[int], stream: str = "conversati
     assert sorted(outcome.keys(stream)) == sorted(keys)
 
 
-def assert_refused(outcome: Outcome, said: str, stream: str = "conversations") -> None:
+def assert_refused(outcome: Outcome, said: str, stream: str = "conversations", kind: str = "system_error") -> None:
     assert outcome.status(stream) == "INCOMPLETE", outcome.summary
-    assert said in outcome.error(stream).message, outcome.error(stream).message
+    error = outcome.error(stream)
+    assert (error.message, error.failure_type.value) == (said, kind)
 
 
 # Conversations, in both generations
@@ -179,7 +182,9 @@ def test_no_token_ends_the_older_generation(drift: Drift, connector: Connector, 
 def test_more_without_a_token_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
     """A page that says that there is more, and does not say where, is not the end."""
     script(drift, {"": {"data": rows(1), "pagination": pagination}})
-    assert_refused(connector.read("conversations"), "names no next page")
+    assert_refused(
+        connector.read("conversations"), "Drift says that it has more conversations, but names no next page."
+    )
 
 
 def test_pages_that_repeat_the_one_before_are_empty(drift: Drift, connector: Connector) -> None:
@@ -188,7 +193,7 @@ def test_pages_that_repeat_the_one_before_are_empty(drift: Drift, connector: Con
         drift,
         {"": linked(link("b"), 1), **{one: linked(link(two), 1) for one, two in zip("bcdefg", "cdefgh", strict=True)}},
     )
-    assert_refused(connector.read("conversations"), "three empty pages")
+    assert_refused(connector.read("conversations"), THREE_EMPTY)
 
 
 @pytest.mark.parametrize("links", [{}, {"next": None}, {"next": ""}, {"self": link("a")}], ids=str)
@@ -217,7 +222,7 @@ def test_three_empty_pages_are_an_error(drift: Drift, connector: Connector, page
     """Three empty pages in a row that each name a new one are an error, and not an endless walk."""
     form = link if page is linked else str
     script(drift, {"": page(form("b"), 1), "b": page(form("c")), "c": page(form("d")), "d": page(form("e"))})
-    assert_refused(connector.read("conversations"), "three empty pages")
+    assert_refused(connector.read("conversations"), THREE_EMPTY)
 
 
 @pytest.mark.parametrize("page", [linked, numbered])
@@ -226,7 +231,7 @@ def test_token_named_twice_is_an_error(drift: Drift, connector: Connector, page:
     """A page with rows that names itself, or one that was read before, would be walked in a circle."""
     form = link if page is linked else str
     script(drift, {"": page(form("b"), 1), "b": page(form("c"), 2), "c": page(form(named), 3)})
-    assert_refused(connector.read("conversations"), "named the same page of the conversation list twice")
+    assert_refused(connector.read("conversations"), "Drift named the same page of the conversation list twice.")
 
 
 @pytest.mark.parametrize("page", [linked, numbered])
@@ -234,7 +239,7 @@ def test_page_that_is_answered_twice_is_an_error(drift: Drift, connector: Connec
     """A second page that is the first one again, as a cache may answer it, is no end: the rest was never read."""
     form = link if page is linked else str
     script(drift, {"": page(form("b"), 1, 2), "b": page(form("b"), 1, 2)})
-    assert_refused(connector.read("conversations"), "named the same page of the conversation list twice")
+    assert_refused(connector.read("conversations"), "Drift named the same page of the conversation list twice.")
 
 
 @pytest.mark.parametrize("silent", [{}, {"links": None}, {"pagination": {}}], ids=str)
@@ -258,13 +263,17 @@ def test_full_page_in_a_walk_by_tokens_that_says_nothing_is_an_error(
     """Where pages have tokens, nobody can tell what would follow."""
     page = linked if form is link else numbered
     script(drift, {"": page(form("b"), *range(50)), "b": {"data": rows(*range(50, 100))}})
-    assert_refused(connector.read("conversations"), "without saying whether there is another")
+    said = "Drift answered a full page of conversations without saying whether there is another."
+    assert_refused(connector.read("conversations"), said)
 
 
 def test_list_that_turns_to_pagination_is_an_error(drift: Drift, connector: Connector) -> None:
     """A walk stays with its generation: an answer that has only the other one is neither followed nor the end."""
     script(drift, {"": linked(link("b"), 1), "b": numbered("c", 2), "c": {"data": rows(3)}})
-    assert_refused(connector.read("conversations"), "changed the way it names the pages")
+    assert_refused(
+        connector.read("conversations"),
+        "Drift changed the way it names the pages of the conversation list in the middle of it.",
+    )
 
 
 def test_older_generation_stays_with_next(drift: Drift, connector: Connector) -> None:
@@ -280,7 +289,7 @@ def test_older_generation_stays_with_next(drift: Drift, connector: Connector) ->
 def test_page_named_in_a_way_that_cannot_be_read(drift: Drift, connector: Connector, page: Any, following: Any) -> None:
     """A `next` that is neither text nor a whole number is an error and not the end."""
     script(drift, {"": page(following, 1)})
-    assert_refused(connector.read("conversations"), "cannot be read")
+    assert_refused(connector.read("conversations"), UNREADABLE_NEXT)
 
 
 @pytest.mark.parametrize("links", [[], "next", 1, True, [link("b")]], ids=str)
@@ -288,7 +297,7 @@ def test_page_named_in_a_way_that_cannot_be_read(drift: Drift, connector: Connec
 def test_envelope_of_another_kind(drift: Drift, connector: Connector, name: str, links: Any) -> None:
     """`links` and `pagination` that are no objects are an error and not the end."""
     script(drift, {"": {"data": rows(1), name: links}})
-    assert_refused(connector.read("conversations"), "cannot be read")
+    assert_refused(connector.read("conversations"), UNREADABLE_NEXT)
 
 
 def test_page_named_by_pagination_beside_links_that_name_none(drift: Drift, connector: Connector) -> None:
@@ -303,6 +312,64 @@ def test_envelope_that_is_null(drift: Drift, connector: Connector, name: str) ->
     """An envelope that is null names no page."""
     script(drift, {"": {"data": rows(1), name: None}})
     assert_read(connector.read("conversations"), [1])
+
+
+@pytest.mark.parametrize("vanished", [1, 50, 51, 80])
+def test_conversation_that_vanishes_hides_no_other(drift: Drift, connector: Connector, vanished: int) -> None:
+    """Conversations that move up because one was deleted are all read, or the stream fails aloud."""
+    listed = ConversationList(120, "next", "missing")
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        page = listed(request)
+        if len(drift.requests) == 1:
+            listed.rows = [row for row in listed.rows if row["id"] != vanished]
+        return page
+
+    drift.answers(PATH, answer)
+    outcome = connector.read("conversations")
+    expected = set(range(1, 121)) - {vanished}
+    assert outcome.status("conversations") == "INCOMPLETE" or expected <= set(outcome.keys("conversations"))
+
+
+@pytest.mark.parametrize(
+    ("token", "following", "expected"),
+    [
+        ("", "3", {"next": "2", "after": "3"}),
+        ("limit=50&next=2#after=1", "5", {"next": "4", "after": "3"}),
+        # No position behind the rows, so that the page is asked for as it was named.
+        ("", "4", {"next": "4"}),
+        ("limit=50&next=2", "4", {"next": "4"}),
+        ("", "b", {"next": "b"}),
+        ("limit=50&next=b", "3", {"next": "3"}),
+        ("", "9" * 16, {"next": "9" * 16}),
+        ("limit=50&next=" + "9" * 16, "3", {"next": "3"}),
+    ],
+)
+def test_page_by_position_begins_with_the_row_before_it(token: str, following: str, expected: dict[str, str]) -> None:
+    """Where `next` counts rows, a page is asked for from the last row of the one before, which must stand there."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    if token:
+        made.next_page_token(response(numbered("seen", 7)), 1, None)
+    query = made.next_page_token(response(numbered(following, 1, 2, 3)), 3, None, token or None)
+    asked, _, read_before = str(query).partition("#")
+    assert dict(parse_qsl(asked)) | dict(parse_qsl(read_before)) == {"limit": "50", **expected}
+
+
+@pytest.mark.parametrize(
+    "last", [{"pagination": {"more": False}}, {"pagination": {"next": None}}, {"links": {"next": None}}], ids=str
+)
+def test_full_page_that_says_so_is_the_last(last: dict[str, Any]) -> None:
+    """A full page is the end where either generation says that nothing follows it."""
+    made = components.ConversationsPagination(parameters={}, page_size=3, records_at=["data"])
+    assert made.next_page_token(response({"data": rows(1, 2, 3), **last}), 3, None) is None
+
+
+def test_page_that_holds_the_row_before_it_alone_is_empty() -> None:
+    """Where nothing is left behind the last row, a page that names a known one ends the walk."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    token = made.next_page_token(response(numbered("3", 1, 2, 3)), 3, None)
+    closing = made.next_page_token(response(numbered("3", 3)), 1, None, token)
+    assert "since=" in str(closing), closing
 
 
 # Tokens
@@ -412,7 +479,7 @@ def test_link_without_a_token_is_an_error(drift: Drift, connector: Connector, ho
     """A link from which no page_token can be lifted is an error: it is neither requested nor the end."""
     script(drift, {"": linked(hostile, 1)})
     outcome = connector.read("conversations")
-    assert_refused(outcome, "without a page_token")
+    assert_refused(outcome, "Drift named a next page of the conversation list without a page_token.")
     assert_only_ours(drift)
     assert outcome.holds("evil.example") == [], outcome.summary
 
@@ -433,7 +500,7 @@ def test_closing_walk_names_what_is_known_while_that_is_little(most: int, named:
 
 def stop(updated: list[Any], start: int = NOW) -> bool:
     """Whether a walk from `start` ends after a first page of these times, although a second is named."""
-    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"], name="conversations")
     page = [{"id": key, **({} if value is ... else {"updatedAt": value})} for key, value in enumerate(updated)]
     body = {"data": page, "links": {"next": link("b")}}
     return made.next_page_token(response(body), len(page), None, None, None, {"start_time": str(start)}) is None
@@ -463,15 +530,19 @@ def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -
 def test_walk_without_a_start_never_stops_early(stream_slice: Any) -> None:
     """Without a start no page is old."""
     made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
-    body = {"data": [{"id": 1, "updatedAt": 1}, {"id": 2, "updatedAt": 1}], "links": {"next": link("b")}}
+    body = {"data": [{"id": 1, "updatedAt": 0}, {"id": 2, "updatedAt": 0}], "links": {"next": link("b")}}
     assert made.next_page_token(response(body), 1, None, None, None, stream_slice) is not None
 
 
 def test_start_ahead_of_the_clock_is_a_config_error() -> None:
     """A start in Drift's future would read nothing in silence until then."""
-    with pytest.raises(AirbyteTracedException, match="ahead of Drift's clock") as error:
+    with pytest.raises(AirbyteTracedException) as error:
         stop([NOW], NOW + 1000)
-    assert error.value.failure_type is FailureType.config_error
+    assert (error.value.message, error.value.failure_type) == (
+        "The conversations would be read from a moment that lies ahead of Drift's clock, and none until then."
+        " Correct `start_date`, or clear the state of the stream.",
+        FailureType.config_error,
+    )
     assert not stop([NOW + 5000], NOW + 999)
 
 
@@ -483,6 +554,40 @@ def test_memory_is_cleared_between_walks(drift: Drift) -> None:
         assert dict(parse_qsl(str(named).partition("#")[0]))["page_token"] == "b"
     empty = response(linked(link("b")))
     assert [made.next_page_token(empty, 0, None) is None for _ in range(5)] == [False] * 5
+
+
+@pytest.mark.parametrize(
+    ("cached", "read_at"),
+    [
+        ((None, None), NOW + MINUTE + 999),
+        ((False, False), NOW + MINUTE + 999),
+        ((True, True), NOW + MINUTE + 999),
+        ((True, False), NOW * 1_000_000),
+        ((False, True), NOW * 1_000_000),
+    ],
+    ids=str,
+)
+def test_closing_walk_says_what_was_read(clock: Clock, cached: tuple[bool | None, bool | None], read_at: int) -> None:
+    """A walk of several pages is followed by one that knows what is new, which no cache may answer for another walk."""
+    made = components.ConversationsPagination(parameters={}, page_size=50, records_at=["data"])
+    page = [{"id": key, "updatedAt": NOW + 999 - 600_000 * key} for key in range(3)]
+    answers = [
+        response({"data": page, "links": {"next": link("b")}}),
+        response({"data": []}, Date="Thu, 15 Jan 2026 12:01:00 GMT"),
+    ]
+    query: str | None = None
+    for answer, is_cached in zip(answers, cached, strict=True):
+        if is_cached is not None:
+            answer.from_cache = is_cached
+        query = made.next_page_token(answer, 0, None, query)
+    asked, _, known = str(query).partition("#")
+    assert dict(parse_qsl(asked, keep_blank_values=True)) == {"limit": "50", "page_token": ""}
+    since = NOW + 999 - 600_000
+    assert dict(parse_qsl(known)) == {
+        "since": str(since),
+        "known": f"0@{NOW + 999},1@{since}",
+        "read_at": str(read_at),
+    }
 
 
 def test_conversation_that_is_updated_during_a_walk_is_not_lost(drift: Drift, connector: Connector) -> None:
@@ -505,6 +610,9 @@ def test_conversation_that_is_updated_during_a_walk_is_not_lost(drift: Drift, co
 
 
 # Accounts
+
+NOT_BEHIND = "Drift named a next page of the accounts that does not follow the page before it."
+NO_POSITION = "Drift named a next page of the accounts in a way that cannot be read."
 
 
 def accounts(following: Any, *keys: int, **more: Any) -> dict[str, Any]:
@@ -587,21 +695,23 @@ def test_accounts_without_a_next_end(drift: Drift, connector: Connector, followi
 @pytest.mark.parametrize(
     ("following", "said"),
     [
-        ("/accounts?index=0&size=65", "does not follow"),
-        ("/accounts?index=-65&size=65", "does not follow"),
-        ("/accounts?index=66&size=65", "does not follow"),
-        ("/accounts?index=1000000&size=65", "does not follow"),
-        ("/accounts?size=65", "cannot be read"),
-        ("/accounts?index=&size=65", "cannot be read"),
-        ("/accounts?index=many&size=65", "cannot be read"),
-        ("/accounts?index=65&size=many", "cannot be read"),
-        ("/accounts?index=1.5&size=65", "cannot be read"),
-        ("https://[::1/accounts?index=65", "cannot be read"),
-        ("nonsense", "cannot be read"),
-        (True, "cannot be read"),
-        (65, "cannot be read"),
-        (["/accounts?index=65"], "cannot be read"),
-        ({"index": 65}, "cannot be read"),
+        ("/accounts?index=0&size=65", NOT_BEHIND),
+        ("/accounts?index=-65&size=65", NOT_BEHIND),
+        ("/accounts?index=1&size=65", NOT_BEHIND),
+        ("/accounts?index=64&size=65", NOT_BEHIND),
+        ("/accounts?index=66&size=65", NOT_BEHIND),
+        ("/accounts?index=1000000&size=65", NOT_BEHIND),
+        ("/accounts?size=65", NO_POSITION),
+        ("/accounts?index=&size=65", NO_POSITION),
+        ("/accounts?index=many&size=65", NO_POSITION),
+        ("/accounts?index=65&size=many", NO_POSITION),
+        ("/accounts?index=1.5&size=65", NO_POSITION),
+        ("https://[::1/accounts?index=65", NO_POSITION),
+        ("nonsense", NO_POSITION),
+        (True, NO_POSITION),
+        (65, NO_POSITION),
+        (["/accounts?index=65"], NO_POSITION),
+        ({"index": 65}, NO_POSITION),
     ],
     ids=str,
 )
@@ -609,6 +719,13 @@ def test_accounts_next_that_cannot_be_followed(drift: Drift, connector: Connecto
     """A `next` that stands still, goes back, skips accounts or cannot be read is an error and not the end."""
     drift.answers("/accounts", accounts(following, *range(1, 66)))
     assert_refused(connector.read("accounts"), said, "accounts")
+    assert len(drift.requests) == 1
+
+
+def test_accounts_that_stand_still_are_an_error(drift: Drift, connector: Connector) -> None:
+    """An empty page that names itself is an error although `total` says that there are more."""
+    drift.answers("/accounts", accounts("/accounts?index=0&size=65", total=130))
+    assert_refused(connector.read("accounts"), NOT_BEHIND, "accounts")
     assert len(drift.requests) == 1
 
 
@@ -620,7 +737,7 @@ def test_accounts_next_that_goes_back_later(drift: Drift, connector: Connector, 
         accounts("/accounts?index=65&size=65", *range(1, 66)),
         accounts(f"/accounts?index={index}&size=65", *range(65, 131)),
     )
-    assert_refused(connector.read("accounts"), "does not follow", "accounts")
+    assert_refused(connector.read("accounts"), NOT_BEHIND, "accounts")
 
 
 @pytest.mark.parametrize("total", [65, 0, None, "many", True, ...])
@@ -633,7 +750,7 @@ def test_empty_page_of_accounts_beyond_the_total_is_an_error(drift: Drift, conne
         # Here there are more: the walk goes on, and ends in an error as soon as they are not there.
         assert outcome.status("accounts") == "INCOMPLETE"
     else:
-        assert_refused(outcome, "empty page of accounts", "accounts")
+        assert_refused(outcome, "Drift answered an empty page of accounts and named yet another.", "accounts")
 
 
 def test_empty_page_of_accounts_below_the_total_is_passed_over(drift: Drift, connector: Connector) -> None:
@@ -652,7 +769,7 @@ def test_empty_page_of_accounts_below_the_total_is_passed_over(drift: Drift, con
 def test_accounts_that_end_before_their_total_are_an_error(drift: Drift, connector: Connector) -> None:
     """A page without `next` is not the end where Drift counts more accounts than were asked for."""
     drift.answers("/accounts", {"data": {"accounts": [{"accountId": "1"}], "total": 130}})
-    assert_refused(connector.read("accounts"), "its 130 accounts before their end", "accounts")
+    assert_refused(connector.read("accounts"), "Drift ended the list of its 130 accounts before their end.", "accounts")
 
 
 def accounts_walk(drift: Drift, first: list[str], then: list[str]) -> None:
@@ -675,7 +792,8 @@ KEYS = [str(key) for key in range(130)]
 def test_account_that_moves_past_the_walk_is_missed_aloud(drift: Drift, connector: Connector) -> None:
     """An account that moves among those that were read is noticed by the number of all."""
     accounts_walk(drift, KEYS, ["100", *KEYS[:100], *KEYS[101:]])
-    assert_refused(connector.read("accounts"), "changed places", "accounts")
+    said = "Accounts changed places while they were read, so others may have been missed. Run the sync again."
+    assert_refused(connector.read("accounts"), said, "accounts", "transient_error")
 
 
 def test_account_that_moves_within_reach_is_read(drift: Drift, connector: Connector) -> None:
@@ -710,4 +828,6 @@ def test_users_are_one_answer(drift: Drift, connector: Connector) -> None:
 def test_part_of_the_users_is_an_error(drift: Drift, connector: Connector, named: Any) -> None:
     """An answer that names a next page of a list without pages is not all of it."""
     drift.answers("/users/list", {"data": [{"id": 1}], **named})
-    assert_refused(connector.read("users"), "only a part of GET /users/list", "users")
+    assert_refused(
+        connector.read("users"), "Drift answered only a part of GET /users/list, which is read as a whole.", "users"
+    )
