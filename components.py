@@ -229,7 +229,7 @@ def is_part(response: requests.Response, rows: list[dict[str, Any]]) -> bool:
     return is_full or names_more or body.get("count", len(rows)) != len(rows)
 
 
-def trouble_of(answer: Answer, records_at: list[str], envelope: str = "list") -> str | None:
+def trouble_of(answer: Answer, records_at: list[str], envelope: str) -> str | None:
     """One sentence, fit for the user, on what is wrong with an answer; None where it is what was asked for."""
     if not isinstance(answer, requests.Response):
         return f"Drift could not be reached ({type(answer).__name__})."
@@ -761,9 +761,8 @@ class MessagesPagination(QueryPagination):
             raise failure("Drift says that a conversation has more messages, but names no next page.")
         if following is None or more is False:
             return None
-        sent, _, fragment = query.partition("#")
-        walk = dict(parse_qsl(fragment))
-        if following in (dict(parse_qsl(sent)).get("next"), walk.get("mark")):
+        walk = dict(parse_qsl(query.partition("#")[2]))
+        if following == walk.get("mark"):
             raise failure("Drift named the same page of messages twice.")
         pages = int(walk.get("pages", 0)) + 1
         empty_pages = 0 if rows else int(walk.get("empty_pages", 0)) + 1
@@ -834,7 +833,6 @@ class WindowPagination(QueryPagination):
     occupy every worker.
     """
 
-    envelope: str = "list"
     widest: int = 30 * DAY
     narrowest: int = 3_600_000
 
@@ -843,7 +841,7 @@ class WindowPagination(QueryPagination):
 
         Raises `AirbyteTracedException` for a part of a window that is too narrow to be halved.
         """
-        if not is_part(response, rows_of(response, self.records_at, self.envelope)):
+        if not is_part(response, rows_of(response, self.records_at)):
             return None if high >= end else (high, min(end, high + min(self.widest, 2 * (high - low))))
         if high - low <= self.narrowest:
             message = f"Drift gives only a part of the {self.name} even of {self.narrowest // 60_000} minutes."
@@ -941,7 +939,7 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
             if yielded % self.checkpoint_every == 0 or not keys:
                 self._floor = max(self._floor, cursor)
             yielded += 1
-            yield StreamSlice(partition={partition_field: key, "parent_slice": {}}, cursor_slice={})
+            yield StreamSlice(partition={partition_field: key}, cursor_slice={})
 
     def _newest_by_key(self) -> dict[int | str, int]:
         """The newest cursor of each distinct parent key, from the whole list."""
@@ -993,7 +991,7 @@ class StateGuard(StateMigration):
             times = [int(value) for value in [*kept, *(value for group in groups for value in group.values())]]
         except (AttributeError, KeyError, TypeError, ValueError):
             times = [-1]
-        if not 0 <= min(times, default=0) <= max(times, default=0) < LATEST:
+        if not 0 <= min(times) <= max(times) < LATEST:
             message = f"The saved state of the stream {self.name} cannot be read."
             raise failure(f"{message} Clear it, and the stream is read from the start.", FailureType.config_error)
         return stream_state

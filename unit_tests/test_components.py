@@ -164,7 +164,7 @@ def test_error_beside_or_instead_of_rows_is_refused(body: Any, envelope: str) ->
 )
 def test_trouble_is_one_sentence_without_the_body(answer: Any, expected: str | None) -> None:
     """What is wrong with an answer is told by request and kind, without anything of the body."""
-    assert components.trouble_of(answer, ["data"]) == expected
+    assert components.trouble_of(answer, ["data"], "list") == expected
 
 
 def test_trouble_names_the_root_of_a_single_record() -> None:

@@ -304,9 +304,7 @@ def paged(low: int, high: int, query: str = "", part: bool = False, **headers: A
     """The token behind a window of the reports."""
     sent = {"metrics": [], "filters": [{"values": [low, high]}]}
     answer = response(report(count=1) if part else report(), url=f"{API}{REPORTS}", method="POST", sent=sent, **headers)
-    walk = components.ReportsPagination(
-        parameters={}, records_at=["data"], envelope="report", name="conversation_metrics"
-    )
+    walk = components.ReportsPagination(parameters={}, records_at=["data"], name="conversation_metrics")
     return walk.next_page_token(answer, 0, None, query or None)
 
 
