@@ -1,7 +1,7 @@
 """Changes components.py in many small ways and looks whether a unit test fails each time: `make mutants`.
 
 mutmut does it on a copy in .tmp/mutants, with the tests that reach the changed function. It changes no module constants
-and no body of a decorated function (`@property`). The whole of it takes about an hour on two cores;
+and no body of a decorated function (`@property`). The whole of it takes hours on two cores;
 `make mutants ONLY=DriftBackoffStrategy`, ONLY=unread or ONLY=Class.method takes a part, after two minutes in which
 every test runs once.
 """

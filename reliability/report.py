@@ -15,6 +15,13 @@ Every record or a loud failure; nothing leaks. This page is written by `make pro
 process against a local Drift and notes what came of it. Waits are those that the connector announced; the process
 itself waits a thousandth of them.
 """
+TITLES = (
+    "What Drift can do wrong",
+    "What nobody should send",
+    "Where the token goes",
+    "What leaves the connector",
+    "Nothing is lost",
+)
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,17 @@ class Section:
         return not self.wrong
 
 
-def page(sections: Iterable[Section]) -> str:
-    """The whole page."""
-    sections = list(sections)
-    told = "\n".join(f"- {section.summary}" for section in sections)
-    return "\n".join([INTRODUCTION, told, *(f"\n## {section.title}\n\n{section.text}" for section in sections)])
+def page(sections: Iterable[Section], before: str = "") -> str:
+    """The whole page; a section that is not given stays as it was in the page `before`."""
+    told = dict(re.findall(r"^- \*\*(.+?)\*\*: (.+)$", before, re.MULTILINE))
+    texts = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in before.split("\n## ")[1:]}
+    for section in sections:
+        told[section.title], texts[section.title] = section.summary, section.text.strip()
+    summary = "\n".join(f"- **{title}**: {told[title]}" for title in TITLES if title in told)
+    return (
+        "\n".join([INTRODUCTION, summary, *(f"\n## {title}\n\n{texts[title]}" for title in TITLES if title in texts)])
+        + "\n"
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

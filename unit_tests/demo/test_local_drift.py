@@ -245,7 +245,8 @@ def test_the_months_are_right(warehouse: Warehouse, local: LocalDrift) -> None:
     for month, conversations, *statuses, percent in months.rows:
         assert (conversations, statuses[0]) == (began[month], still_open[month])
         assert sum(statuses) == conversations
-        assert percent == round(100 * still_open[month] / conversations, 1)
+        # SQL and Python round a half in their own ways.
+        assert percent == pytest.approx(100 * still_open[month] / conversations, abs=0.051)
 
 
 def test_the_first_answers_are_right(warehouse: Warehouse, local: LocalDrift) -> None:
