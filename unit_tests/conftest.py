@@ -554,6 +554,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_sync, "datetime", SimpleNamespace(datetime=now))
     monkeypatch.setattr(call_rate, "time", SimpleNamespace(sleep=clock.pause))
     monkeypatch.setattr(pyrate_limiter.clocks, "time", clock.time)
+    # A budget starts threads that never end, to give memory back; those of thousands of sources would fill the machine.
+    monkeypatch.setattr(pyrate_limiter.BucketFactory, "schedule_leak", lambda *_: None)
     moments = count()
     read_at = SimpleNamespace(time=clock.time, time_ns=lambda: int(clock.now * 1e9) + next(moments))
     # Nobody answers where a test drives the router itself.
