@@ -199,10 +199,10 @@ class LocalDrift:
             "messages, since old ones can be edited."
         )
         if any(more.values()):
-            listed = " and ".join(f"{number:,} more of {name}" for name, number in more.items() if number)
+            listed = " and ".join(f"{number:,} of {name}" for name, number in more.items() if number)
             text += (
-                f" And unchanged {listed}: the last 10 minutes before a state are always read again, of "
-                "conversation_metrics the last day."
+                f" What else comes has not changed, {listed}: the last 10 minutes before a state are always read "
+                "again, of conversation_metrics the last day."
             )
         return text
 

@@ -68,8 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve Drift's API on 127.0.0.1 until interrupted. While it runs:\n"
         "  GET  /_sandbox/journal  what was asked (?limit=100)\n"
         "  GET  /_sandbox/counts   how many rows each stream has\n"
-        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}\n'
-        "The connector does not read all of the data yet: see the streams in README.md.",
+        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}',
         epilog=_kinds(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

@@ -19,9 +19,14 @@ needs_tools = pytest.mark.skipif(not (TOOLS.parent / "ready").exists(), reason="
 
 def code(page: str, language: str) -> str:
     """The one code block of a language in a page."""
+    (block,) = codes(page, language)
+    return block
+
+
+def codes(page: str, language: str) -> list[str]:
+    """The code blocks of a language in a page."""
     text = (RECIPES / page).read_text(encoding="utf-8")
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return str(block)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def configure(folder: Path, config: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from integration_tests.connector import access_token, catalog, oauth
-from integration_tests.recipes.page import code, configure, keys, messages
+from integration_tests.recipes.page import code, codes, configure, keys, messages
 from sandbox import Drift, Fault, Sandbox
 
 PLACE = "/opt/drift"
@@ -61,7 +61,7 @@ def pretend(folder: Path, script: str) -> str:
 
 
 def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None:
-    """The first run reads everything, the second what changed, quietly; and the query of the page counts it."""
+    """The first run reads everything, the second what changed, quietly; the queries of the page count and load it."""
     with Sandbox(drift) as sandbox:
         configure(folder / "data", access_token(sandbox.url))
         first = as_cron(folder)
@@ -76,10 +76,12 @@ def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None
     assert changed in keys(after, "conversations")
     assert len(keys(after, "conversations")) <= 2
     assert 0 < len(keys(after, "messages")) < len(keys(before, "messages"))
-    query = code("cron.md", "sql").replace("data/", f"{folder}/data/")
+    counts, newest = (query.replace("data/", f"{folder}/data/") for query in codes("cron.md", "sql"))
     records = (message["record"] for message in before + after if message["type"] == "RECORD")
     counted = Counter(record["stream"] for record in records)
-    assert dict(duckdb.sql(query).fetchall()) == counted
+    assert dict(duckdb.sql(counts).fetchall()) == counted
+    rows = {row["id"]: row.get("body") for row in drift.expected("messages")}
+    assert {key: body for (key, _, body, _) in duckdb.sql(newest).fetchall()} == rows
 
 
 def test_a_renewed_token_is_kept(folder: Path, drift: Drift) -> None:
