@@ -201,7 +201,7 @@ class Screen:
         program = f"  duckdb -readonly {shlex.quote(path)}"
         self.console.print(Text.assemble(program, ("   (https://duckdb.org)", "dim")), soft_wrap=True)
         self.note(f"  {shlex.quote(python)} -im demo.sql {shlex.quote(path)}")
-        self.note("and ask your own. Nine questions are in docs/queries/, the following ones in demo/queries/.")
+        self.note("and ask your own. Nine queries are in docs/queries/, these in demo/queries/.")
 
     def answer(self, question: Question, answer: Answer) -> None:
         """Show a question, its SQL and its answer."""

@@ -117,7 +117,7 @@ def test_the_look_backs_are_the_manifests() -> None:
     drift.change()
     text = drift.explanation(STREAMS.values())
     assert "everything about the 30 conversations that changed" in text
-    assert "1 more of conversations" in text
+    assert "1 of conversations" in text
     assert "last 10 minutes before a state" in text
     assert "conversation_metrics the last day" in text
 
