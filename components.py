@@ -15,6 +15,7 @@
 | `TokenInfoRequester` | `HttpRequester` follows redirects, and repeats a stale token in the body of a retry |
 """
 
+import hashlib
 import logging
 import random
 import re
@@ -656,9 +657,12 @@ class ConversationsPagination(QueryPagination):
         # The cache may answer this walk where it answered all of the one before, and only with what followed that.
         (clocks, *others) = self._clocks.values()
         read_at = time.time_ns() if others else max(clocks)
-        # So many that each URL would be long come again, and their key tells it.
-        known = ",".join(sorted(self._versions)) if len(self._versions) <= self.most_known else ""
-        self._begin(self._begun_at, {"since": self._begun_at, "known": known, "read_at": read_at})
+        versions = ",".join(sorted(self._versions))
+        # So many that each URL would be long come again, and their key tells it; the cache still tells them apart.
+        known = {"known": versions}
+        if len(self._versions) > self.most_known:
+            known = {"many": hashlib.sha256(versions.encode()).hexdigest()}
+        self._begin(self._begun_at, {"since": self._begun_at, "read_at": read_at} | known)
         return page_query({"limit": self.page_size, "page_token": ""}, self._read_before)
 
     def _begin(self, start: int, read_before: dict[str, Any]) -> None:
