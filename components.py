@@ -105,13 +105,17 @@ class Health:
                 self.error = self.error or error
             self._changed.notify_all()
 
+    def has_room(self, handed_out: int) -> bool:
+        """Whether another partition may be handed out without a wait."""
+        return handed_out - self._answers < self._ahead and not self.error
+
     def wait_for_answers(self, handed_out: int) -> None:
         """Waits until another partition may be handed out, and never again once that took `LONGEST_WAIT` seconds.
 
         Raises the error with which the stream was given up, so that it cannot end as complete.
         """
         with self._changed:
-            while handed_out - self._answers >= self._ahead and not self.error:
+            while not self.has_room(handed_out) and not self.error:
                 if not self._changed.wait(self.LONGEST_WAIT):
                     self._ahead = sys.maxsize
         if self.error:
@@ -120,6 +124,8 @@ class Health:
 
 # Of the streams of a source, by its config, which is one object for all its components, and their names.
 HEALTH: dict[tuple[int, str], Health] = {}
+# Whether they go on from a saved state.
+GOES_ON: dict[tuple[int, str], bool] = {}
 
 
 def failure(message: str, failure_type: FailureType = FailureType.system_error) -> AirbyteTracedException:
@@ -912,6 +918,11 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
     before. The CDK keeps a floor once all partitions up to it are closed, and the next sync lists from it on, with the
     conversations that are dated the same. Where the list cannot be read, the floor stays.
 
+    One page after the other leaves most of the rate limit unused, so the first sync yields up to `read_early` keys
+    while it lists, as many as workers can take at once. They move no floor, and one that fails holds up all floors,
+    hence what goes on from a state yields none early. As they may be updated after that, no floor rises above what was
+    listed before the first of them.
+
     The parent's cursor is epoch milliseconds, never ahead of Drift's clock (`not_after_answer`). A conversation without
     one is read first, and moves nothing. State has the form of `SubstreamPartitionRouter`, and either goes on from the
     other's.
@@ -921,7 +932,8 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
 
     name: str = ""
     # Partitions between two floors: the CDK holds on to every floor that it cannot keep yet.
-    checkpoint_every: int = 100
+    checkpoint_every: int = 50
+    read_early: int = 10_000
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -930,45 +942,56 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
         self._floor = int(self._parent.stream.cursor.state[self._cursor_field])
 
     def stream_slices(self) -> Iterable[StreamSlice]:
-        partition_field = self._parent.partition_field.eval(self.config)  # type: ignore[union-attr]
         health = HEALTH[id(self.config), self.name] = Health()
-        newest = self._newest_by_key()
+        newest: dict[int | str, int] = {}
+        listed = yielded = 0
+        is_first_sync = not GOES_ON.get((id(self.config), self.name))
+        early: set[int | str] = set()
+        highest_floor = LATEST
+        for key, cursor in self._listed():
+            listed += 1
+            if key is None:
+                continue
+            is_new = key not in newest
+            newest[key] = max(newest.get(key, 0), cursor)
+            # The newest are left for the end, where the floor rises as far as it may. Beyond `read_early`, a few show
+            # that the sync is alive.
+            is_early = len(newest) > self.checkpoint_every and len(early) < self.read_early + listed // 1000
+            if is_first_sync and is_new and is_early and health.has_room(len(early)):
+                highest_floor = highest_floor if early else max(newest.values())
+                early.add(key)
+                yield self._slice(key)
+        logger.info(f"{self.name}: {listed} conversations to read, oldest first, in {len(newest)} requests or more.")
+        for key in early:
+            del newest[key]
         keys = sorted(newest, key=newest.__getitem__, reverse=True)
-        yielded = 0
         while keys:
             # Taken from the end, so that memory is given back on the way.
             key = keys.pop()
             cursor = newest.pop(key)
-            health.wait_for_answers(yielded)
+            health.wait_for_answers(len(early) + yielded)
             if yielded % self.checkpoint_every == 0 or not keys:
-                self._floor = max(self._floor, cursor)
+                self._floor = max(self._floor, min(cursor, highest_floor))
             yielded += 1
-            yield StreamSlice(partition={partition_field: key}, cursor_slice={})
+            yield self._slice(key)
 
-    def _newest_by_key(self) -> dict[int | str, int]:
-        """The newest cursor of each distinct parent key, from the whole list."""
+    def _slice(self, key: int | str) -> StreamSlice:
+        partition_field = self._parent.partition_field.eval(self.config)  # type: ignore[union-attr]
+        return StreamSlice(partition={partition_field: key}, cursor_slice={})
+
+    def _listed(self) -> Iterator[tuple[int | str | None, int]]:
+        """The parent key, None where it has none, and the cursor of each conversation, in the order of the list."""
         parent_key = self._parent.parent_key.eval(self.config)  # type: ignore[union-attr]
-        newest: dict[int | str, int] = {}
-        listed = 0
         for partition in self._parent.stream.generate_partitions():
             for record in partition.read():
-                listed += 1
                 if record.data.get("id") is None:
                     raise failure("Drift listed a conversation without an id, so nothing can be read of it.")
                 key = record.data.get(parent_key)
-                if key is None:
-                    continue
-                if (
-                    isinstance(key, bool)
-                    or not isinstance(key, int | str)
-                    or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(key))
-                ):
+                is_key = isinstance(key, int | str) and not isinstance(key, bool)
+                if key is not None and not (is_key and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(key))):
                     raise failure(f"Drift listed a conversation with a {parent_key} that cannot be asked for.")
                 updated_at = record.data.get(self._cursor_field)
-                cursor = int(updated_at) if is_time(updated_at) else 0
-                newest[key] = max(newest.get(key, 0), cursor)
-        logger.info(f"{self.name}: {listed} conversations to read, oldest first, in {len(newest)} requests or more.")
-        return newest
+                yield key, int(updated_at) if is_time(updated_at) else 0
 
     def get_stream_state(self) -> Mapping[str, Any]:
         return {self._parent.stream.name: {self._cursor_field: str(self._floor)}}
@@ -978,9 +1001,12 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
 class StateGuard(StateMigration):
     """Refuses a saved state that nobody wrote, on which the CDK would fail in words that help nobody.
 
+    Notes in `GOES_ON` whether there is one, which the CDK shows to no other component.
+
     Raises `AirbyteTracedException` (config) naming the stream.
     """
 
+    config: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     cursor_field: str = ""
 
@@ -988,6 +1014,7 @@ class StateGuard(StateMigration):
         return True
 
     def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
+        GOES_ON[id(self.config), self.name] = bool(stream_state)
         try:
             groups = [stream_state.get("state", {}), *stream_state.get("parent_state", {}).values()]
             groups += [one["cursor"] for one in stream_state.get("states", [])]

@@ -11,7 +11,7 @@ from sandbox import Drift, Options, Sandbox
 
 KILLS = 10
 # Conversations between two floors, the workers of the connector, and what a kill takes along that was not printed yet.
-CHECKPOINT, IN_FLIGHT, UNSAID = 100, 23, 60
+CHECKPOINT, IN_FLIGHT, UNSAID = 50, 23, 60
 # Conversations of one millisecond: where the floor is theirs, all of them come again.
 TIES = 50
 HOUR = 3_600_000
@@ -86,7 +86,7 @@ def assert_little_printed_twice(stream: str, lives: list[Life], drift: Drift) ->
 
 
 def assert_little_asked_twice(lives: list[Life]) -> None:
-    """Each kill costs the requests of a hundred conversations, the ties, those in flight, and those not printed."""
+    """Each kill costs the requests of fifty conversations, the ties, those in flight, and those not printed."""
     bound = CHECKPOINT + IN_FLIGHT + UNSAID + TIES
     for before, after in pairwise(lives):
         again = {path for path in before.asked.keys() & after.asked.keys() if "/list" not in path}

@@ -132,8 +132,6 @@ STREAMS = {
     "accounts": Stream(
         "/accounts", ["accountId"], "account_read", lambda rows: {"data": {"accounts": rows}}, "1_a.example"
     ),
-    # Its row leads to one conversation and to one contact.
-    "conversations": Stream("/conversations/list", ["id"], "conversation_read", _data, more={"contactId": 1}),
     "users": Stream("/users/list", ["id"], "user_read", _data),
     "messages": Stream(
         "/conversations/1/messages",
@@ -146,6 +144,8 @@ STREAMS = {
         "/conversations/1", ["id"], "conversation_read", _one, shape="an object", skips=True
     ),
     "contacts": Stream("/contacts/1", ["id"], "contact_read", _one, shape="an object", skips=True),
+    # Its row leads to one conversation and to one contact.
+    "conversations": Stream("/conversations/list", ["id"], "conversation_read", _data, more={"contactId": 1}),
     "conversation_metrics": Stream(
         REPORTS,
         ["conversationId"],

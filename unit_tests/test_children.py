@@ -1,7 +1,7 @@
 """What hangs on the conversations is read oldest first, and no conversation is left out for good, whatever fails."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
@@ -92,8 +92,9 @@ def router_of(connector: Connector, stream: str = "messages", state: Any = None)
     return built.cursor._partition_router
 
 
-def steps(router: Any) -> list[tuple[Any, int]]:
+def steps(router: Any, read_early: int = 0) -> list[tuple[Any, int]]:
     """Each key in the order in which it is read, and the floor that holds once it is."""
+    router.read_early = read_early
     # Nobody reads here what the router hands out, and it need not wait for that.
     with patch.object(components.Health, "LONGEST_WAIT", 0):
         return [
@@ -116,7 +117,7 @@ def test_oldest_is_read_first(drift: Drift, connector: Connector, stream: str) -
 def test_floor_never_lies_above_what_is_unread(drift: Drift, connector: Connector) -> None:
     """Whatever is older than the floor was yielded before, also where many conversations share one millisecond."""
     rows = hourly(250)
-    for row in rows[80:180]:  # around both the hundredth and the two hundredth from the end
+    for row in rows[80:180]:  # around the second and the third floor, and at their end
         row[STATE] = NOW - 130 * HOUR
     listed(drift, sorted(rows, key=lambda row: -row[STATE]))
     router, times, read = router_of(connector), {row["id"]: row[STATE] for row in rows}, set()
@@ -128,14 +129,14 @@ def test_floor_never_lies_above_what_is_unread(drift: Drift, connector: Connecto
     assert int(router.get_stream_state()["conversations"][STATE]) == NOW - HOUR
 
 
-def test_floor_moves_every_hundred_and_at_the_end(drift: Drift, connector: Connector) -> None:
-    """The floor is that of every hundredth conversation, so that a long first sync can go on, and of the last one."""
-    listed(drift, hourly(250))
+def test_floor_moves_every_fifty_and_at_the_end(drift: Drift, connector: Connector) -> None:
+    """The floor is that of every fiftieth conversation, so that a long first sync can go on, and of the last one."""
+    listed(drift, hourly(125))
     floors = [lowest for _, lowest in steps(router_of(connector))]
     assert floors == [
-        *[NOW - 250 * HOUR] * 100,
-        *[NOW - 150 * HOUR] * 100,
-        *[NOW - 50 * HOUR] * 49,
+        *[NOW - 125 * HOUR] * 50,
+        *[NOW - 75 * HOUR] * 50,
+        *[NOW - 25 * HOUR] * 24,
         NOW - HOUR,
     ]
 
@@ -198,6 +199,116 @@ def test_health_of_the_stream_begins_with_its_list(
     router = router_of(connector)
     assert len(steps(router)) == 1
     assert list(components.HEALTH) == [(id(router.config), "messages")]
+
+
+# What is read while the list is still walked
+
+
+def test_first_sync_reads_while_it_lists(drift: Drift, connector: Connector) -> None:
+    """As many as may wait for an answer are read early, but the newest fifty; then the others, oldest first."""
+    listed(drift, hourly(150))
+    router = router_of(connector)
+    with patch.object(components.Health, "LONGEST_WAIT", 0):
+        pages = [(step.partition["conversation_id"], len(drift.requests)) for step in router.stream_slices()]
+    early = range(51, 51 + components.Health.FIRST)
+    others = [key for key in range(150, 0, -1) if key not in early]
+    # The third page names no other one; what closes the walk finds nothing new on its first page.
+    assert pages == [*[(key, 2) for key in early], *[(key, 4) for key in others]]
+
+
+def test_answers_make_room_for_more(drift: Drift, connector: Connector) -> None:
+    """Each answer lets another conversation be read early."""
+    listed(drift, hourly(300))
+    router = router_of(connector)
+    assert [key for key, _ in answered(router)] == [*range(51, 301), *range(50, 0, -1)]
+
+
+def answered(router: Any) -> Iterator[tuple[Any, int]]:
+    """Each key in the order in which it is read, and the floor that holds once it is; each is answered at once."""
+    for step in router.stream_slices():
+        components.HEALTH[id(router.config), "messages"].note(succeeded=True)
+        yield step.partition["conversation_id"], int(router.get_stream_state()["conversations"][STATE])
+
+
+def test_what_was_read_early_is_waited_for(drift: Drift, connector: Connector) -> None:
+    """Where nothing is answered, no more are handed out than without it."""
+    listed(drift, hourly(200))
+    router = router_of(connector)
+    steps = router.stream_slices()
+    assert [next(steps).partition["conversation_id"] for _ in range(components.Health.FIRST)] == list(range(51, 76))
+    health = components.HEALTH[id(router.config), "messages"]
+    with patch.object(health._changed, "wait", side_effect=InterruptedError), pytest.raises(InterruptedError):
+        next(steps)
+
+
+@pytest.mark.parametrize(("read_early", "early"), [(0, []), (1, [51]), (3, [51, 52, 53])])
+def test_no_more_are_read_early_than_said(
+    drift: Drift, connector: Connector, read_early: int, early: list[int]
+) -> None:
+    """What would come again after a kill is bounded."""
+    listed(drift, hourly(100))
+    keys = [key for key, _ in steps(router_of(connector), read_early)]
+    assert keys == [*early, *[key for key in range(100, 0, -1) if key not in early]]
+
+
+def test_long_list_shows_that_it_is_alive(drift: Drift, connector: Connector) -> None:
+    """Beyond that, one of every thousand listed is read early, since Airbyte ends a sync that is silent for long."""
+    listed(drift, hourly(2100))
+    router = router_of(connector)
+    router.read_early = 1
+    keys = answered(router)
+    assert [next(keys)[0] for _ in range(4)] == [51, 1000, 2000, 2100]
+
+
+def test_what_goes_on_from_a_state_reads_nothing_early(drift: Drift, connector: Connector) -> None:
+    """A failure among them would hold up the floor: only the first sync may take that risk, and a state ends it."""
+    listed(drift, hourly(100))
+    router = router_of(connector, state={"use_global_cursor": True, "lookback_window": 0})
+    assert [key for key, _ in steps(router, 10)] == list(range(100, 0, -1))
+    assert steps(router_of(connector), 10)[0][0] == 51
+
+
+def test_floor_stays_while_it_lists(drift: Drift, connector: Connector) -> None:
+    """What is read early moves no floor, and the floors that follow pass over it."""
+    listed(drift, hourly(75))
+    begin = int(router_of(connector).get_stream_state()["conversations"][STATE])
+    assert steps(router_of(connector), 25) == [
+        *[(key, begin) for key in range(51, 76)],
+        *[(key, NOW - 50 * HOUR) for key in range(50, 1, -1)],
+        (1, NOW - HOUR),
+    ]
+
+
+def test_what_is_updated_after_it_was_read_early_comes_with_the_next_sync(drift: Drift, connector: Connector) -> None:
+    """The floor does not pass the newest conversation that was listed before the first one was read early."""
+    rows, moved = hourly(150), [conversation(60, NOW - 30 * MINUTE), conversation(1, NOW)]
+    organisation(drift, [*rows[:100], *moved, *rows[100:]])
+    *_, last = answered(router_of(connector))
+    assert last == (1, NOW - HOUR)
+    first = connector.read("messages", state={})
+    assert_read(first, range(1, 151))
+    assert floor(first) == NOW - HOUR
+    drift.requests.clear()
+    unmoved = [row for row in rows if row["id"] not in (1, 60)]
+    organisation(drift, [*reversed(moved), *unmoved])
+    assert_read(connector.read("messages", state=first.state("messages")), [1, 60])
+
+
+def test_failure_of_what_was_read_early_costs_one_sync(drift: Drift, connector: Connector) -> None:
+    """It keeps the first sync from saving a floor; the next one goes as far as it can, and fails on its own account."""
+    organisation(drift, hourly(200))
+    drift.answers("/conversations/60/messages", Answer(b"", 418))
+    first = connector.read("messages", state={}, config=config(max_requests_per_second=50))
+    assert (first.status("messages"), len(first.keys("messages"))) == ("INCOMPLETE", 199), first.summary
+    assert floor(first) == 0
+    drift.requests.clear()
+    second = connector.read("messages", state=first.state("messages"), config=config(max_requests_per_second=50))
+    assert (second.status("messages"), len(second.keys("messages"))) == ("INCOMPLETE", 199), second.summary
+    assert floor(second) == NOW - 100 * HOUR
+    drift.requests.clear()
+    readable(drift, 60)
+    third = connector.read("messages", state=second.state("messages"), config=config(max_requests_per_second=50))
+    assert_read(third, range(1, 101))
 
 
 # Syncs in a row
@@ -263,19 +374,19 @@ def test_conversation_dated_ahead_does_not_move_the_floor_past_the_clock(drift: 
 
 def test_child_that_fails_is_read_by_the_next_sync(drift: Drift, connector: Connector) -> None:
     """A conversation that fails in the middle keeps the floor below it, and two syncs together miss nothing."""
-    rows = hourly(300)
-    organisation(drift, rows)
-    drift.answers("/conversations/150/messages", Answer(b"", 418))
-    first = connector.read("messages", state={}, config=config(max_requests_per_second=50))
+    organisation(drift, hourly(200))
+    drift.answers("/conversations/80/messages", Answer(b"", 418))
+    state = since(str(NOW - 300 * HOUR))
+    first = connector.read("messages", state=state, config=config(max_requests_per_second=50))
     assert first.status("messages") == "INCOMPLETE", first.summary
-    assert first.error("messages").message == "Drift answered GET /conversations/150/messages with HTTP 418."
-    # 300 to 201 and 200 to 101 are a hundred each; the floor of the second hundred is that of its first one.
-    assert floor(first) == NOW - 200 * HOUR
-    readable(drift, 150)
+    assert first.error("messages").message == "Drift answered GET /conversations/80/messages with HTTP 418."
+    # 200 to 151, 150 to 101 and 100 to 51 are fifty each; the floor of the third fifty is that of its first one.
+    assert floor(first) == NOW - 100 * HOUR
+    readable(drift, 80)
     drift.requests.clear()
     second = connector.read("messages", state=first.state("messages"), config=config(max_requests_per_second=50))
-    assert_read(second, range(1, 201))
-    assert {*first.keys("messages"), *second.keys("messages")} == set(range(1, 301))
+    assert_read(second, range(1, 101))
+    assert {*first.keys("messages"), *second.keys("messages")} == set(range(1, 201))
     assert floor(second) == NOW - HOUR
 
 
