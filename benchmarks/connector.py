@@ -18,7 +18,9 @@ from benchmarks.process import ROOT, Failed, Usage, spend
 from sandbox import PRIMARY_KEYS, Options, Sandbox
 
 CHILDREN = ("messages", "conversation_details", "contacts")
-INCREMENTAL = ("conversations", *CHILDREN, "conversation_metrics", "meetings")
+# In the order of `discover`, in which the first child lists.
+OF_CONVERSATIONS = (*CHILDREN, "conversations")
+INCREMENTAL = (*OF_CONVERSATIONS, "conversation_metrics", "meetings")
 MANIFEST = ROOT / "manifest.yaml"
 TOKEN = "sandbox-token"
 # A Drift that never throttles.
@@ -62,9 +64,12 @@ def read(
     state: Sequence[Message] | None = None,
     manifest: Path = MANIFEST,
     partial: bool = False,
+    under: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
     """Read streams of a local Drift incrementally, after its journal was cleared; `settings` go into the config.
+
+    `under` is what runs the command of the connector, if not we.
 
     Raises:
         Failed: a stream failed, a record is missing (unless `partial`), or one came that Drift does not hold.
@@ -81,7 +86,7 @@ def read(
     with TemporaryDirectory() as name:
         folder = Path(name)
         files = {"config": config(sandbox.url, **settings), "catalog": {"streams": configured}}
-        usage = run("read", folder, files if state is None else {**files, "state": state}, manifest)
+        usage = run("read", folder, files if state is None else {**files, "state": state}, manifest, under)
         said = _said(folder / "stdout")
     incomplete = [name for name in streams if said.statuses.get(name) != "COMPLETE"]
     if usage.code or incomplete:
@@ -91,9 +96,11 @@ def read(
     return Run(usage, {name: len(said.keys.get(name, [])) for name in streams}, list(said.states.values()))
 
 
-def run(verb: str, folder: Path, files: Mapping[str, Any], manifest: Path = MANIFEST) -> Usage:
+def run(
+    verb: str, folder: Path, files: Mapping[str, Any], manifest: Path = MANIFEST, under: Sequence[str] = ()
+) -> Usage:
     """Run a verb of the connector with these files (`config`, `catalog`, `state`), its output into `folder`."""
-    command = [str(Path(sysconfig.get_path("scripts"), "source-declarative-manifest")), verb]
+    command = [*under, str(Path(sysconfig.get_path("scripts"), "source-declarative-manifest")), verb]
     command += ["--manifest-path", str(manifest), "--components-path", str(ROOT / "components.py")]
     for name, content in files.items():
         path = folder / f"{name}.json"

@@ -6,7 +6,7 @@ from collections import Counter
 from math import ceil
 from pathlib import Path
 
-from benchmarks.connector import CHILDREN, UNLIMITED, read, unlimited
+from benchmarks.connector import OF_CONVERSATIONS, UNLIMITED, read, unlimited
 from benchmarks.report import Section
 from benchmarks.sizes import Sizes
 from benchmarks.traffic import LIST, kind_of
@@ -25,7 +25,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
     section.columns = ["request", "made", "fewest", "ratio"]
     drift = Drift(conversations=size)
     with unlimited() as manifest, Sandbox(drift, UNLIMITED) as sandbox:
-        read(sandbox, "conversations", *CHILDREN, manifest=manifest)
+        read(sandbox, *OF_CONVERSATIONS, manifest=manifest)
         made = Counter(kind_of(one.path) for one in sandbox.journal)
     least = fewest(drift)
     for kind in dict.fromkeys([*least, *made]):
