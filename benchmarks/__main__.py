@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cpu, fewest, growth, limit, memory, report, startup
+from benchmarks import cpu, fewest, growth, limit, memory, profile, report, startup
 from benchmarks.process import ROOT, Failed
 from benchmarks.sizes import LARGE, QUICK, USUAL, Sizes
 
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section]] = {
     "limit": limit.measure,
     "requests": fewest.measure,
     "cpu": cpu.measure,
+    "profile": profile.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "startup": startup.measure,

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.connector import config, read, run
-from benchmarks.process import Failed
+from benchmarks.process import Failed, spend
 from benchmarks.report import Section, spread
 from benchmarks.sizes import Sizes
 from sandbox import Drift, Options, Sandbox
 
 _CONVERSATIONS = 200
+# What the console script begins with.
+_IMPORT = "from airbyte_cdk.cli.source_declarative_manifest import run"
 
 
 def measure(sizes: Sizes, _: Path) -> Section:
     """Seconds from the start of the process to the first record and to the end of `check`."""
     section = Section("startup", "Seconds until something comes")
     section.columns = ["what", "seconds", "CPU s"]
+    imports = [_import() for _ in range(sizes.runs)]
     with Sandbox(Drift(conversations=_CONVERSATIONS), Options(rate_limit=None)) as sandbox:
         reads = [read(sandbox, "conversations").usage for _ in range(sizes.runs)]
         first = [one.first_record - one.started for one in reads if one.first_record is not None]
@@ -28,6 +32,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
     with ThreadPoolExecutor(sizes.runs) as pool:
         dead = list(pool.map(_check, [_nobody()] * sizes.runs, ["FAILED"] * sizes.runs))
     section.rows = [
+        ["import of the CDK alone", *(spread([seconds[at] for seconds in imports], "{:.2f}") for at in (0, 1))],
         ["read, to the first record", spread(first, "{:.2f}"), spread([one.cpu for one in reads], "{:.2f}")],
         ["check, healthy Drift", *(spread([seconds[at] for seconds in checks], "{:.2f}") for at in (0, 1))],
         ["check, nobody answers", *(spread([seconds[at] for seconds in dead], "{:.2f}") for at in (0, 1))],
@@ -37,6 +42,13 @@ def measure(sizes: Sizes, _: Path) -> Section:
         "at once: the time is that of the attempts and of the waits between them, which are random."
     ]
     return section
+
+
+def _import() -> tuple[float, float]:
+    """Wall and CPU seconds of Python and the CDK's modules, before the connector does anything."""
+    with TemporaryDirectory() as name:
+        usage = spend([sys.executable, "-c", _IMPORT], Path(name))
+    return usage.seconds, usage.cpu
 
 
 def _check(url: str, wanted: str) -> tuple[float, float]:
