@@ -933,7 +933,7 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
     name: str = ""
     # Partitions between two floors: the CDK holds on to every floor that it cannot keep yet.
     checkpoint_every: int = 50
-    read_early: int = 10_000
+    read_early: int = 15_000
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)

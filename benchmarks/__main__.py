@@ -14,8 +14,9 @@ from benchmarks import cpu, fewest, growth, limit, memory, profile, report, star
 from benchmarks.process import ROOT, Failed
 from benchmarks.sizes import LARGE, QUICK, USUAL, Sizes
 
-MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section]] = {
+MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section | None]] = {
     "limit": limit.measure,
+    "limit-large": limit.measure_large,
     "requests": fewest.measure,
     "cpu": cpu.measure,
     "profile": profile.measure,
@@ -46,14 +47,17 @@ def main() -> int:
     for name in given.only or MEASUREMENTS:
         began = time.monotonic()
         try:
-            sections.append(MEASUREMENTS[name](sizes, folder))
+            section = MEASUREMENTS[name](sizes, folder)
         except Failed as error:
             failed.append(f"{name}: {error}")
             print(f"\n== {name}: FAILED: {error}")
             continue
-        print(report.text(sections[-1]), f"\n  ({time.monotonic() - began:.0f} s)", flush=True)
+        if section is None:
+            continue
+        sections.append(section)
+        print(report.text(section), f"\n  ({time.monotonic() - began:.0f} s)", flush=True)
         # At once, so that an interrupted run keeps what it has.
-        page = report.keep(sections[-1:], machine, folder, list(MEASUREMENTS))
+        page = report.keep([section], machine, folder, list(MEASUREMENTS))
     print()
     if sections:
         print(f"Written: {page.relative_to(ROOT)}")

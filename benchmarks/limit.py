@@ -26,30 +26,34 @@ _START = 5
 
 
 def measure(sizes: Sizes, folder: Path) -> Section:
-    """Wall time ÷ (requests ÷ limit) of a first sync, at each size, latency and limit.
-
-    Draws those of the smallest size into `folder`/timeline.svg.
-    """
-    section = Section("limit", "Distance to the rate limit")
-    section.columns = ["conversations, latency, limit", "ratio", "wall s", "requests", "429s"]
-    section.columns += ["start s", "list s", "between streams s", "within streams s", "end s", "longest gap s"]
-    panels = []
-    for conversations in sizes.limit_conversations:
-        for limit in sizes.limit_rates:
-            # Each waits nearly all the time, so that the latencies can be measured side by side.
-            with ThreadPoolExecutor(len(LATENCIES)) as pool:
-                started = [pool.submit(_one, conversations, latency, limit, at) for at, latency in enumerate(LATENCIES)]
-            panels += [_noted(section, one.result()) for one in started]
+    """Wall time ÷ (requests ÷ limit) of a first sync, at each latency and limit; draws timeline.svg into `folder`."""
+    section, panels = _measured("limit", sizes.limit_conversations, sizes.limit_rates)
     folder.mkdir(parents=True, exist_ok=True)
     section.picture = "timeline.svg"
-    drawn = panels[: len(LATENCIES) * len(sizes.limit_rates)]
-    (folder / section.picture).write_text(draw(drawn), encoding="utf-8")
+    (folder / section.picture).write_text(draw(panels), encoding="utf-8")
+    return section
+
+
+def measure_large(sizes: Sizes, _: Path) -> Section | None:
+    """The same of a larger Drift, without a picture; None where the sizes name none."""
+    return _measured("limit-large", sizes.limit_large, sizes.limit_rates)[0] if sizes.limit_large else None
+
+
+def _measured(name: str, conversations: int, limits: Sequence[int]) -> tuple[Section, list[Panel]]:
+    section = Section(name, f"Distance to the rate limit, {conversations:,} conversations")
+    section.columns = ["latency, limit", "ratio", "wall s", "requests", "429s", "start s", "list s"]
+    section.columns += ["between streams s", "within streams s", "end s", "longest gap s"]
+    cells = [(latency, limit) for limit in limits for latency in LATENCIES]
+    # Each waits nearly all the time, so that they can be measured side by side.
+    with ThreadPoolExecutor(len(cells)) as pool:
+        started = [pool.submit(_one, conversations, *cell, place) for place, cell in enumerate(cells)]
+    panels = [_noted(section, one.result()) for one in started]
     section.notes = [
         "Seconds under start, list, between, within and end are those in which the limit was not used; together they "
         "are the wall time less requests ÷ limit. A gap of up to a second is no loss: the budget lets a second's "
-        "requests go at once.",
+        "requests go at once. All rows were measured side by side.",
     ]
-    return section
+    return section, panels
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def _one(conversations: int, latency: int, limit: int, place: int) -> _Sync:
         # Only the start needs the processor for itself.
         time.sleep(place * _START)
         run = read(sandbox, *OF_CONVERSATIONS, max_requests_per_second=limit)
-        return _Sync(f"{conversations:,}, {latency} ms, {limit} a second", limit, run.usage, sandbox.journal.requests())
+        return _Sync(f"{latency} ms, {limit} a second", limit, run.usage, sandbox.journal.requests())
 
 
 def _noted(section: Section, sync: _Sync) -> Panel:

@@ -11,7 +11,7 @@ class Sizes:
 
     Attributes:
         runs: of what is noisy.
-        limit_conversations: sizes at which the distance to the limit is measured.
+        limit_conversations, limit_large: of the measurements of the limit; none of the second one where it is 0.
         limit_rates: requests a second that it sets.
         request_conversations: of the count of requests.
         listed: rows of each list stream whose CPU is measured.
@@ -23,7 +23,8 @@ class Sizes:
     """
 
     runs: int = 5
-    limit_conversations: tuple[int, ...] = (2_000,)
+    limit_conversations: int = 2_000
+    limit_large: int = 0
     limit_rates: tuple[int, ...] = (35, 50)
     request_conversations: int = 2_000
     listed: int = 100_000
@@ -36,14 +37,14 @@ class Sizes:
 
 USUAL = Sizes()
 LARGE = Sizes(
-    limit_conversations=(2_000, 20_000),
+    limit_large=20_000,
     messages=(10_000, 100_000, 300_000, 1_000_000),
     routed=(100_000, 1_000_000),
     growth=(1_000, 10_000, 100_000),
 )
 QUICK = Sizes(
     runs=2,
-    limit_conversations=(200,),
+    limit_conversations=200,
     limit_rates=(50,),
     request_conversations=300,
     listed=40_000,
