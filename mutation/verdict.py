@@ -1,25 +1,13 @@
-"""What a run of mutmut says: which mutants live, which of them are known as equivalent, and which entries are stale."""
+"""What a run says: which mutants live, which of them are known as equivalent, and which entries are stale."""
 
-import ast
-import difflib
 import json
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# `components.xǁClassǁmethod__mutmut_7` or `components.x_function__mutmut_7`
-NAME = re.compile(r"components\.x(?:ǁ(?P<of>\w+?)ǁ|_)(?P<function>\w+?)__mutmut_\d+")
-KILLED = ("killed", "timeout", "caught by type check")
+from mutation.mutants import Change
 
-
-@dataclass(frozen=True)
-class Change:
-    """What a mutant changes: lines of `where` (a function, or Class.method) before and after, joined by newlines."""
-
-    where: str
-    was: str
-    becomes: str
+KILLED = ("killed", "timeout")
 
 
 @dataclass(frozen=True)
@@ -37,36 +25,6 @@ class Verdict:
         return f"mutants: {run}, {counts}"
 
 
-def pattern(only: str) -> str:
-    """mutmut's pattern for a class, a Class.method, a function, or one mutant by its full name."""
-    if "__mutmut_" in only:
-        return only
-    name, _, method = only.partition(".")
-    of_class = name.lstrip("_")[:1].isupper()
-    return f"components.xǁ{name}ǁ{method or '*'}__mutmut_*" if of_class else f"components.x_{name}__mutmut_*"
-
-
-def changes(mutated: str) -> dict[str, Change]:
-    """What each mutant changes, by its name, from the module that mutmut wrote with all mutants side by side."""
-    functions = {node.name: node for node in ast.walk(ast.parse(mutated)) if isinstance(node, ast.FunctionDef)}
-    found = {}
-    for mangled, node in functions.items():
-        name = NAME.fullmatch(f"components.{mangled}")
-        if name is None:
-            continue
-        where = ".".join(filter(None, (name["of"], name["function"])))
-        original = functions[f"{mangled.rpartition('__mutmut_')[0]}__mutmut_orig"]
-        lines = list(difflib.ndiff(_lines(original), _lines(node)))
-        was, becomes = ("\n".join(line[2:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
-        found[name[0]] = Change(where, was, becomes)
-    return found
-
-
-def _lines(node: ast.FunctionDef) -> list[str]:
-    """The source of a function in one form, whatever its formatting and its own name."""
-    return re.sub(r"(?<=^def )\w+", "_", ast.unparse(node), flags=re.MULTILINE).splitlines()
-
-
 def equivalents(text: str) -> list[Change]:
     """The entries of an equivalent.toml. Raises `ValueError` for one that is not complete."""
     entries = tomllib.loads(text).get("equivalent", [])
@@ -77,7 +35,7 @@ def equivalents(text: str) -> list[Change]:
 
 
 def judge(results: Mapping[str, str], known: Mapping[str, Change], excused: Iterable[Change]) -> Verdict:
-    """Judge the `results` of mutmut (name to status) for some of the `known` mutants, all that there are."""
+    """Judge the `results` (name to status) for some of the `known` mutants, all that there are."""
     excused = list(excused)
     alive = {name: known[name] for name, status in results.items() if status not in KILLED}
     killed = {known[name] for name, status in results.items() if status in KILLED}

@@ -1,8 +1,9 @@
-"""What `make mutants` says of a run of mutmut."""
+"""What `make mutants` says of the mutants that it ran."""
 
 import pytest
 
-from mutation.verdict import Change, changes, entry, equivalents, judge, pattern
+from mutation.mutants import Change, changes, pattern
+from mutation.verdict import entry, equivalents, judge
 
 # As mutmut writes it, in small: the original and the mutants side by side.
 MUTATED = '''
@@ -67,13 +68,13 @@ def test_the_summary_counts_each_mutant_once() -> None:
     assert (verdict.surviving, verdict.troubles) == ({THIRD: NEW}, [])
 
 
-@pytest.mark.parametrize("status", ["survived", "no tests", "suspicious", "segfault", "not checked", "skipped"])
+@pytest.mark.parametrize("status", ["survived", "no tests", "ended with -11"])
 def test_only_a_failed_test_kills(status: str) -> None:
-    """A mutant that no test reaches, or that was not run, survives."""
+    """A mutant that no test reaches, or whose process broke down, survives."""
     assert judge({FIRST: status}, KNOWN, []).surviving == {FIRST: MINUS}
 
 
-@pytest.mark.parametrize("status", ["killed", "timeout", "caught by type check"])
+@pytest.mark.parametrize("status", ["killed", "timeout"])
 def test_a_mutant_that_runs_for_ever_is_killed(status: str) -> None:
     """A test that does not end has failed."""
     assert str(judge({FIRST: status}, KNOWN, [])) == "mutants: 1, killed 1, equivalent 0, surviving 0"
