@@ -400,6 +400,7 @@ def test_url_of_an_odd_answer_is_not_warned_of() -> None:
 
 def test_look_at_a_token_while_another_thread_refreshes_it_ends() -> None:
     """A second thread that is refused waits for a refresh that hangs no longer than the first one."""
+    released = threading.Event()
 
     class Hangs:
         """An authenticator that is locked by a refresh, once that has begun."""
@@ -413,13 +414,16 @@ def test_look_at_a_token_while_another_thread_refreshes_it_ends() -> None:
         def get_auth_header(self) -> Mapping[str, Any]:
             self.looks += 1
             if self.looks > 1:
-                threading.Event().wait(PATIENCE)
+                released.wait(PATIENCE)
             return {"Authorization": f"Bearer {TOKEN}"}
 
     guard = components.AuthenticatorGuard(authenticator=Hangs(), parameters={}, longest_refresh=0.1)
     assert guard.get_auth_header() == {"Authorization": f"Bearer {TOKEN}"}
-    with pytest.raises(AirbyteTracedException, match="OAuth token could not be refreshed"):
-        guard.refresh_and_set_access_token()
+    try:
+        with pytest.raises(AirbyteTracedException, match="OAuth token could not be refreshed"):
+            guard.refresh_and_set_access_token()
+    finally:
+        released.set()
 
 
 def test_sync_with_a_refresh_that_hangs_ends(
