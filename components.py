@@ -93,10 +93,16 @@ class Health:
         # The error with which the stream was given up.
         self.error: AirbyteTracedException | None = None
 
-    def note(self, *, succeeded: bool = False, error: AirbyteTracedException | None = None) -> None:
-        """Takes note of an answer: a success, one that ends in an error, or else one that will be tried again."""
+    def note(
+        self, answer: Answer = None, *, succeeded: bool = False, error: AirbyteTracedException | None = None
+    ) -> None:
+        """Takes note of an answer: a success, one that ends in an error, or else one that will be tried again.
+
+        A further page, which has a query, is of a partition that was answered before.
+        """
+        is_further = isinstance(answer, requests.Response) and urlsplit(url_of(answer)).query != ""
         with self._changed:
-            self._answers += succeeded or error is not None
+            self._answers += (succeeded or error is not None) and not is_further
             self._failures = 0 if succeeded else self._failures + bool(error)
             if succeeded and self._ahead == self.FIRST:
                 self._ahead = self.AHEAD
@@ -428,13 +434,13 @@ class DriftErrorHandler(DefaultErrorHandler):
     def interpret_response(self, response_or_exception: Answer) -> ErrorResolution:
         answer = response_or_exception
         status = 0
+        health = HEALTH.get((id(self.config), self.name), Health())
         if isinstance(answer, requests.Response):
-            self._refuse_foreign(answer)
+            self._refuse_foreign(answer, health)
             status = answer.status_code
         trouble = trouble_of(answer, self.records_at, self.envelope)
-        health = HEALTH.get((id(self.config), self.name), Health())
         if trouble is None:
-            health.note(succeeded=True)
+            health.note(answer, succeeded=True)
             return SUCCESS_RESOLUTION
         for response_filter in self.response_filters or []:
             resolution = response_filter.matches(answer)
@@ -448,11 +454,13 @@ class DriftErrorHandler(DefaultErrorHandler):
         )
         return self._resolved(resolution, health, answer)
 
-    def _refuse_foreign(self, response: requests.Response) -> None:
+    def _refuse_foreign(self, response: requests.Response, health: Health) -> None:
         hops = [*response.history, response]
         ours = urlsplit(self.config["api_url"].lower())[:2]
         if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
-            raise failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
+            error = failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
+            health.note(response, error=error)
+            raise error
 
     def _resolved(self, resolution: ErrorResolution, health: Health, answer: Answer) -> ErrorResolution:
         has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
@@ -469,9 +477,9 @@ class DriftErrorHandler(DefaultErrorHandler):
                 message = "Drift refused the token, and it could not be refreshed. Run the sync again."
                 error = failure(message, FailureType.transient_error)
         if fails:
-            health.note(error=error)
+            health.note(answer, error=error)
             raise error
-        health.note(succeeded=resolution.response_action == ResponseAction.IGNORE)
+        health.note(answer, succeeded=resolution.response_action == ResponseAction.IGNORE)
         return resolution
 
 
@@ -512,15 +520,15 @@ class DriftBackoffStrategy(BackoffStrategy):
             error = failure(message)
             if response is None:
                 error = failure(f"{message} {WIND_DOWN}", FailureType.transient_error)
-            health.note(error=error)
+            health.note(answer, error=error)
             raise error
         wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
         if response is not None:
-            wait = max(wait, self._retry_after(response))
+            wait = max(wait, self._retry_after(response, health))
         logger.info(f"{trouble} Waiting {wait:.1f} s before attempt {attempt_count + 1}.")
         return wait
 
-    def _retry_after(self, response: requests.Response) -> float:
+    def _retry_after(self, response: requests.Response, health: Health) -> float:
         """`Retry-After` in seconds (RFC 9110, 10.2.3: seconds or an HTTP date), 0 where there is none to be read."""
         value = response.headers.get("Retry-After", "").strip()
         seconds = float(value) if re.fullmatch(r"\d{1,9}(\.\d+)?", value) else 0.0
@@ -529,7 +537,9 @@ class DriftBackoffStrategy(BackoffStrategy):
             seconds = date - (http_date(response.headers.get("Date")) or time.time())
         if seconds > self.longest_retry_after:
             message = f"Drift asks to wait {seconds:.0f} s before {asked(response)}. Run the sync again after that."
-            raise failure(message, FailureType.transient_error)
+            error = failure(message, FailureType.transient_error)
+            health.note(response, error=error)
+            raise error
         return seconds
 
 
@@ -918,10 +928,10 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
     before. The CDK keeps a floor once all partitions up to it are closed, and the next sync lists from it on, with the
     conversations that are dated the same. Where the list cannot be read, the floor stays.
 
-    One page after the other leaves most of the rate limit unused, so the first sync yields up to `read_early` keys
-    while it lists, as many as workers can take at once. They move no floor, and one that fails holds up all floors,
-    hence what goes on from a state yields none early. As they may be updated after that, no floor rises above what was
-    listed before the first of them.
+    One page after the other leaves most of the rate limit unused, so the first sync yields keys while it lists, as many
+    as workers can take at once, and no more than can be asked for in `read_early` seconds. They move no floor, and one
+    that fails holds up all floors, hence what goes on from a state yields none early but a few, which show that the
+    sync is alive. As they may be updated after that, no floor rises above what was listed before the first of them.
 
     The parent's cursor is epoch milliseconds, never ahead of Drift's clock (`not_after_answer`). A conversation without
     one is read first, and moves nothing. State has the form of `SubstreamPartitionRouter`, and either goes on from the
@@ -933,7 +943,7 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
     name: str = ""
     # Partitions between two floors: the CDK holds on to every floor that it cannot keep yet.
     checkpoint_every: int = 50
-    read_early: int = 15_000
+    read_early: int = 300
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -945,19 +955,21 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
         health = HEALTH[id(self.config), self.name] = Health()
         newest: dict[int | str, int] = {}
         listed = yielded = 0
-        is_first_sync = not GOES_ON.get((id(self.config), self.name))
+        goes_on = GOES_ON.get((id(self.config), self.name))
+        most_early = 0 if goes_on else self.read_early * (self.config.get("max_requests_per_second") or 35)
         early: set[int | str] = set()
         highest_floor = LATEST
         for key, cursor in self._listed():
+            if health.error:
+                health.wait_for_answers(0)
             listed += 1
             if key is None:
                 continue
             is_new = key not in newest
             newest[key] = max(newest.get(key, 0), cursor)
-            # The newest are left for the end, where the floor rises as far as it may. Beyond `read_early`, a few show
-            # that the sync is alive.
-            is_early = len(newest) > self.checkpoint_every and len(early) < self.read_early + listed // 1000
-            if is_first_sync and is_new and is_early and health.has_room(len(early)):
+            # The newest are left for the end, where the floor rises as far as it may.
+            is_early = len(newest) > self.checkpoint_every and len(early) < most_early + listed // 1000
+            if is_new and is_early and health.has_room(len(early)):
                 highest_floor = highest_floor if early else max(newest.values())
                 early.add(key)
                 yield self._slice(key)

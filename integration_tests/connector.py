@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "sandbox-token"
 PRIMARY_KEYS = {
     "accounts": ("accountId",),
-    "conversations": ("id",),
     "users": ("id",),
     "messages": ("id",),
     "conversation_details": ("id",),
     "contacts": ("id",),
+    "conversations": ("id",),
     "conversation_metrics": ("conversationId",),
     "meetings": ("slug", "agentId"),
     "teams": ("id",),

@@ -224,8 +224,8 @@ def test_a_test_read_of_a_large_drift_ends(stream: str, builder: Builder) -> Non
     assert read["test_read_limit_reached"]
     if stream in CHILDREN:
         assert len(read["slices"]) == 20
-        # The pages of the list, which are limited too, and those of the children.
-        assert asked == 20 + len(pages_of(read))
+        # The pages of the list, as few as name so many slices, and those of the children.
+        assert asked <= 5 + len(pages_of(read))
     else:
         assert asked == 20
 

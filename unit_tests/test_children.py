@@ -241,23 +241,39 @@ def test_what_was_read_early_is_waited_for(drift: Drift, connector: Connector) -
         next(steps)
 
 
-@pytest.mark.parametrize(("read_early", "early"), [(0, []), (1, [51]), (3, [51, 52, 53])])
-def test_no_more_are_read_early_than_said(
-    drift: Drift, connector: Connector, read_early: int, early: list[int]
+@pytest.mark.parametrize(
+    ("read_early", "settings", "count"),
+    [
+        (0, {"max_requests_per_second": 35}, 0),
+        (1, {"max_requests_per_second": 1}, 1),
+        (3, {"max_requests_per_second": 5}, 15),
+        (1, {}, 35),
+    ],
+)
+def test_no_more_are_read_early_than_in_so_many_seconds(
+    drift: Drift, connector: Connector, read_early: int, settings: dict[str, Any], count: int
 ) -> None:
     """What would come again after a kill is bounded."""
     listed(drift, hourly(100))
-    keys = [key for key, _ in steps(router_of(connector), read_early)]
+    router = router_of(connector)
+    router.config = {**router.config, **settings}
+    router.read_early = read_early
+    keys = [key for key, _ in answered(router)]
+    early = range(51, 51 + count)
     assert keys == [*early, *[key for key in range(100, 0, -1) if key not in early]]
 
 
-def test_long_list_shows_that_it_is_alive(drift: Drift, connector: Connector) -> None:
+@pytest.mark.parametrize(("state", "early"), [(None, 25), ({"use_global_cursor": True}, 0)], ids=["first", "goes on"])
+def test_long_list_shows_that_it_is_alive(drift: Drift, connector: Connector, state: Any, early: int) -> None:
     """Beyond that, one of every thousand listed is read early, since Airbyte ends a sync that is silent for long."""
     listed(drift, hourly(2100))
-    router = router_of(connector)
-    router.read_early = 1
+    router = router_of(connector, state=state)
+    router.read_early = 5
+    router.config = {**router.config, "max_requests_per_second": 5}
+    components.GOES_ON[id(router.config), "messages"] = bool(state)
     keys = answered(router)
-    assert [next(keys)[0] for _ in range(4)] == [51, 1000, 2000, 2100]
+    expected = [*range(51, 51 + early), 1000, 2000, 2100]
+    assert [next(keys)[0] for _ in expected] == expected
 
 
 def test_what_goes_on_from_a_state_reads_nothing_early(drift: Drift, connector: Connector) -> None:

@@ -1,9 +1,12 @@
 """A stream that cannot be read is given up after a few conversations, loudly, and not asked for to the end."""
 
+import threading
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters.error_handlers import HttpResponseFilter
 
@@ -37,6 +40,30 @@ def test_what_is_refused_is_not_asked_to_the_end(listed: Drift, connector: Conne
     assert outcome.status("messages") == "INCOMPLETE"
     assert 0 < asked(listed) <= most
     assert int(outcome.state("messages").get("parent_state", {}).get("conversations", {}).get("updatedAt", 0)) == 0
+
+
+def test_refusal_while_it_lists_ends_the_list(listed: Drift, connector: Connector) -> None:
+    """Where what is read early is refused, the rest of the list is of no use."""
+    pages = 300
+    is_refused = threading.Event()
+
+    def page(request: requests.PreparedRequest) -> Any:
+        number = int(dict(parse_qsl(urlsplit(str(request.url)).query)).get("page_token") or 0)
+        # Once the third page names keys that are read early, the next ones wait for the answer.
+        assert number < 4 or is_refused.wait(30)
+        rows = [{"id": number * 50 + key, "updatedAt": NOW - (number * 50 + key) * HOUR} for key in range(50)]
+        return {"data": rows, "links": {"next": f"{LIST}?page_token={number + 1}" if number < pages else None}}
+
+    def refuse(request: requests.PreparedRequest) -> Answer:
+        is_refused.set()
+        return Answer({"error": SECRET}, 403)
+
+    listed.answers(LIST, page)
+    for key in range(50 * pages):
+        listed.answers(f"/conversations/{key}/messages", refuse)
+    outcome = connector.read("messages", state={})
+    assert outcome.status("messages") == "INCOMPLETE"
+    assert len(listed.asked(LIST)) < pages
 
 
 def test_an_error_here_and_there_ends_nothing(listed: Drift, connector: Connector) -> None:
@@ -129,6 +156,21 @@ def test_a_wait_without_an_answer_is_the_last_one(monkeypatch: pytest.MonkeyPatc
     assert health.error is None
 
 
+MESSAGES = f"{API}/conversations/1/messages"
+
+
+@pytest.mark.parametrize("noted", [SUCCESS, ERROR], ids=["success", "error"])
+def test_further_page_is_no_further_answer(noted: dict[str, Any]) -> None:
+    """A conversation of many pages makes room for one other, and its later pages still count as how it went."""
+    health = Health()
+    health.note(response(url=MESSAGES), succeeded=True)
+    for _ in range(5):
+        health.note(response(url=f"{MESSAGES}?next=a#pages=1"), **noted)
+    assert health.has_room(Health.AHEAD)
+    assert not health.has_room(Health.AHEAD + 1)
+    assert health._failures == (5 if noted is ERROR else 0)
+
+
 class Noting(Health):
     """Keeps what it is told."""
 
@@ -136,8 +178,8 @@ class Noting(Health):
         super().__init__()
         self.notes: list[dict[str, Any]] = []
 
-    def note(self, **noted: Any) -> None:
-        self.notes.append(noted)
+    def note(self, answer: Any = None, **noted: Any) -> None:
+        self.notes.append({"answer": answer, **noted})
 
 
 @pytest.fixture
@@ -168,15 +210,17 @@ def test_handler_notes_what_goes_on(noting: Noting, answer: Any, succeeded: bool
         config=CONFIG, parameters={}, records_at=["data"], response_filters=[gone], name="messages"
     )
     made.interpret_response(answer)
-    assert noting.notes == [{"succeeded": succeeded}]
+    assert noting.notes == [{"answer": answer, "succeeded": succeeded}]
 
 
 def test_handler_notes_what_fails(noting: Noting) -> None:
     """The error that is raised is the one that is noted."""
     made = components.DriftErrorHandler(config=CONFIG, parameters={}, records_at=["data"], name="messages")
-    with pytest.raises(components.AirbyteTracedException) as error:
-        made.interpret_response(response(status=400))
-    assert noting.notes == [{"error": error.value}]
+    for refused in (response(status=400), response(status=302, Location="https://other.example.com")):
+        noting.notes.clear()
+        with pytest.raises(components.AirbyteTracedException) as error:
+            made.interpret_response(refused)
+        assert noting.notes == [{"answer": refused, "error": error.value}]
 
 
 def backoff(attempts: int) -> components.DriftBackoffStrategy:
@@ -187,9 +231,11 @@ def test_backoff_notes_the_last_failure(noting: Noting) -> None:
     """A request that is given up is noted with its error, and one that will be repeated is not."""
     assert backoff(2).backoff_time(response(status=500), 1) > 0
     assert noting.notes == []
-    with pytest.raises(components.AirbyteTracedException) as error:
-        backoff(1).backoff_time(response(status=500), 1)
-    assert noting.notes == [{"error": error.value}]
+    for refused in (response(status=500), response(status=429, Retry_After="3600")):
+        noting.notes.clear()
+        with pytest.raises(components.AirbyteTracedException) as error:
+            backoff(1).backoff_time(refused, 1)
+        assert noting.notes == [{"answer": refused, "error": error.value}]
 
 
 def test_nothing_is_tried_again_for_a_stream_that_was_given_up(noting: Noting) -> None:
