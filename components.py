@@ -7,6 +7,7 @@
 | `DriftBackoffStrategy` | the strategies of the CDK read no HTTP date, and cannot wait for the longer of two |
 | `ConversationsPagination` | `CursorPagination` has no memory: a repeated cursor loops for ever |
 | `MessagesPagination`, `AccountsPagination` | `CursorPagination` cannot fail on a `next` that stands still |
+| `keep_output_whole` | the CDK prints to whatever Python made of its standard output |
 | `Health` | the CDK asks for every partition of a stream, however many failed |
 | `OldestFirstSubstreamRouter` | `SubstreamPartitionRouter` cannot resume where the parent is newest first |
 | `ReportsPagination`, `MeetingsPagination` | `request_window_splitting` needs slices, which fill every worker |
@@ -16,6 +17,7 @@
 """
 
 import hashlib
+import io
 import logging
 import random
 import re
@@ -67,6 +69,24 @@ DAY = 86_400_000
 logger = logging.getLogger("airbyte")
 # It warns of odd headers with the URL, whose query may be an e-mail address.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def keep_output_whole() -> None:
+    """Buffers standard output where Python was told not to (`-u`, PYTHONUNBUFFERED).
+
+    Then it takes a write that was cut short for a whole one, and a process that is stopped while it writes to a pipe,
+    and goes on, loses parts of records. What holds the old standard output can go on with it.
+    """
+    stdout = sys.__stdout__
+    if stdout is None or not isinstance(getattr(stdout, "buffer", None), io.RawIOBase):
+        return
+    whole = open(stdout.fileno(), "w", encoding=stdout.encoding, errors=stdout.errors, closefd=False)  # noqa: SIM115
+    if sys.stdout is stdout:
+        sys.stdout = whole
+    sys.__stdout__ = whole  # type: ignore[misc]
+
+
+keep_output_whole()
 
 
 class UnexpectedAnswer(ValueError):
