@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable
@@ -58,9 +59,10 @@ def _looks(stream: str, drift: Drift, manifest: Path) -> Counter[Function]:
 def _profiled(sandbox: Sandbox, stream: str, manifest: Path) -> Counter[Function]:
     with TemporaryDirectory() as folder:
         stacks = Path(folder, "stacks")
-        spy = str(Path(sysconfig.get_path("scripts"), "py-spy"))
-        options = ["--format", "raw", "--rate", str(_RATE), "--full-filenames", "--output", str(stacks)]
-        read(sandbox, stream, manifest=manifest, under=[spy, "record", *options, "--"])
+        spy = [str(Path(sysconfig.get_path("scripts"), "py-spy")), "record", "--format", "raw", "--full-filenames"]
+        watch = shlex.join([*spy, "--rate", str(_RATE), "--output", str(stacks)])
+        # What py-spy says may not come between the records. It finds no Python in a process that has just begun.
+        read(sandbox, stream, manifest=manifest, under=["/bin/sh", "-c", f'"$@" & sleep 1; {watch} --pid $! >&2', "sh"])
         return counted(stacks.read_text(encoding="utf-8").splitlines())
 
 
