@@ -19,6 +19,7 @@ from sandbox import Drift, Sandbox
 # Looks a second.
 _RATE = 200
 _FUNCTIONS = 12
+_LEAST = 0.005
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+?)(?::\d+)?\)")
 PYTHON = "Python"
 Function = tuple[str, str]
@@ -38,13 +39,15 @@ def measure(sizes: Sizes, _: Path) -> Section:
         seen = {stream: _looks(stream, drift, manifest) for stream, drift in drifts.items()}
     packages = {stream: _summed(looks) for stream, looks in seen.items()}
     for package in _ranked(packages.values()):
-        section.rows.append([package, *(_share(looks[package], looks) for looks in packages.values())])
+        if any(looks[package] >= _LEAST * looks.total() for looks in packages.values()):
+            section.rows.append([package, *(_share(looks[package], looks) for looks in packages.values())])
     for package, function in _ranked(seen.values())[:_FUNCTIONS]:
         shares = [_share(looks[package, function], looks) for looks in seen.values()]
         section.rows.append([f"· {package}: {function}", *shares])
     section.notes = [
-        f"py-spy looks {_RATE} times a second at every thread that runs. A look counts for the innermost function that "
-        f"is not of Python's own library. Looks: {', '.join(f'{looks.total():,}' for looks in packages.values())}.",
+        f"py-spy looks {_RATE} times a second at the thread that holds Python's lock. A look counts for the innermost "
+        "function that is not of Python's own library. Looks: "
+        f"{', '.join(f'{looks.total():,}' for looks in packages.values())}.",
     ]
     return section
 
@@ -59,7 +62,14 @@ def _looks(stream: str, drift: Drift, manifest: Path) -> Counter[Function]:
 def _profiled(sandbox: Sandbox, stream: str, manifest: Path) -> Counter[Function]:
     with TemporaryDirectory() as folder:
         stacks = Path(folder, "stacks")
-        spy = [str(Path(sysconfig.get_path("scripts"), "py-spy")), "record", "--format", "raw", "--full-filenames"]
+        spy = [
+            str(Path(sysconfig.get_path("scripts"), "py-spy")),
+            "record",
+            "--gil",
+            "--format",
+            "raw",
+            "--full-filenames",
+        ]
         watch = shlex.join([*spy, "--rate", str(_RATE), "--output", str(stacks)])
         # What py-spy says may not come between the records. It finds no Python in a process that has just begun.
         read(sandbox, stream, manifest=manifest, under=["/bin/sh", "-c", f'"$@" & sleep 1; {watch} --pid $! >&2', "sh"])
