@@ -1076,6 +1076,7 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._given = threading.local()
         self._hangs = False
+        self._fixed: Mapping[str, Any] = {}
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # The CDK signs a request anew before it repeats it; its cache would answer what it answered before.
@@ -1087,6 +1088,9 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
         return request
 
     def get_auth_header(self) -> Mapping[str, Any]:
+        # The CDK asks twice for each request, and would evaluate the template of an access token each time.
+        if self._fixed:
+            return self._fixed
         with self._refresh_in_words():
             expires = getattr(self.authenticator, "token_has_expired", None)
             if expires is None or not expires():
@@ -1108,6 +1112,8 @@ class AuthenticatorGuard(DeclarativeAuthenticator):
             )
             raise failure(message, FailureType.config_error)
         self._given.header = header
+        if expires is None:
+            self._fixed = header
         return header
 
     def refresh_and_set_access_token(self) -> None:

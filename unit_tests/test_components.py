@@ -803,6 +803,12 @@ def test_guard_passes_a_token_on(token: str) -> None:
     assert guard(f"Bearer {token}").get_auth_header() == {"Authorization": f"Bearer {token}"}
 
 
+def test_guard_evaluates_an_access_token_once() -> None:
+    """The CDK asks twice for each request; the template of an access token yields the same each time."""
+    asked_once = guard("Bearer first", "Bearer second")
+    assert [asked_once.get_auth_header()["Authorization"] for _ in range(3)] == ["Bearer first"] * 3
+
+
 @pytest.mark.parametrize("header", ["Bearer ", "Bearer None"])
 def test_guard_refuses_no_token(header: str) -> None:
     """An authenticator that has no token is told from one that has, and says re-authenticate."""

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+from airbyte_cdk.sources.declarative.interpolation import jinja
 
 from unit_tests.conftest import DAY, HOUR, MINUTE, NOW, Answer, Connector, Drift, Outcome, config
 
@@ -61,6 +62,20 @@ def test_empty_drift_keeps_the_start(drift: Drift, connector: Connector) -> None
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), outcome.records(STREAM)) == ("COMPLETE", [])
     assert int(outcome.state(STREAM)["updatedAt"]) <= 1_388_534_400_000  # 2014-01-01
+
+
+def test_records_cost_no_templates(drift: Drift, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of fifty evaluates as many templates as a page of one: one for each record took a fourth of its time."""
+    evaluated: list[str] = []
+    evaluate = jinja.JinjaInterpolation._eval
+    monkeypatch.setattr(jinja.JinjaInterpolation, "_eval", lambda *given: evaluated.append(given[1]) or evaluate(*given))
+    counts = []
+    for rows in (1, 50):
+        pages(drift, [row(key, NOW - key) for key in range(rows)])
+        evaluated.clear()
+        assert_synced(connector.read(STREAM, state={}), list(range(rows)), NOW)
+        counts.append(len(evaluated))
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize("form", [str, int])
