@@ -8,6 +8,7 @@
 | `ConversationsPagination` | `CursorPagination` has no memory: a repeated cursor loops for ever |
 | `MessagesPagination`, `AccountsPagination` | `CursorPagination` cannot fail on a `next` that stands still |
 | `keep_output_whole` | the CDK prints to whatever Python made of its standard output |
+| `Bodies` | the time-outs of requests are for the pieces of a body alone |
 | `Health` | the CDK asks for every partition of a stream, however many failed |
 | `OldestFirstSubstreamRouter` | `SubstreamPartitionRouter` cannot resume where the parent is newest first |
 | `ReportsPagination`, `MeetingsPagination` | `request_window_splitting` needs slices, which fill every worker |
@@ -173,6 +174,47 @@ def body_of(response: requests.Response) -> Any:
     return kept["drift_body"]
 
 
+class Bodies:
+    """The answers whose bodies are being read, each of which is cut off `LONGEST_BODY` seconds after it began.
+
+    One thread looks after all of them, once a second: a timer for each would cost a tenth of what a request costs.
+    """
+
+    EVERY = 1.0
+
+    def __init__(self) -> None:
+        # By `id`, as an answer that passes by the cache has no hash.
+        self._ends: dict[int, tuple[float, requests.Response]] = {}
+        self._watch = threading.Thread()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def in_time(self, response: requests.Response) -> Iterator[None]:
+        """Shuts the connection of `response` where what is done here takes too long, so that reading it breaks off."""
+        with self._lock:
+            self._ends[id(response)] = time.monotonic() + LONGEST_BODY, response
+            if not self._watch.is_alive():
+                self._watch = threading.Thread(target=self._cut_off, daemon=True)
+                self._watch.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._ends[id(response)]
+
+    def _cut_off(self) -> None:
+        while True:
+            time.sleep(self.EVERY)
+            with self._lock:
+                late = [response for end, response in self._ends.values() if end < time.monotonic()]
+            for response in late:
+                with suppress(ValueError, RuntimeError, OSError):
+                    response.raw.shutdown()
+
+
+BODIES = Bodies()
+
+
 def read_body(response: requests.Response, *args: Any, **kwargs: Any) -> None:
     """A hook of requests: reads the body within `LONGEST_BODY` seconds and `MOST_BYTES` unpacked bytes.
 
@@ -181,23 +223,13 @@ def read_body(response: requests.Response, *args: Any, **kwargs: Any) -> None:
     """
     if getattr(response, "from_cache", False):
         return
-
-    def cut_off() -> None:
-        with suppress(ValueError, RuntimeError, OSError):
-            response.raw.shutdown()
-
-    timer = threading.Timer(LONGEST_BODY, cut_off)
-    timer.daemon = True
-    timer.start()
     body = bytearray()
-    try:
+    with BODIES.in_time(response):
         for piece in response.iter_content(1 << 16):
             body += piece
             if len(body) > MOST_BYTES:
                 response.close()
                 raise failure(f"Drift answered {asked(response)} with more than {MOST_BYTES // 1_000_000} MB.")
-    finally:
-        timer.cancel()
     response._content = bytes(body)
 
 

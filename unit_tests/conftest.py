@@ -6,6 +6,7 @@ import logging
 import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -558,6 +559,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(pyrate_limiter.BucketFactory, "schedule_leak", lambda *_: None)
     moments = count()
     read_at = SimpleNamespace(time=clock.time, time_ns=lambda: int(clock.now * 1e9) + next(moments))
+    # Bodies come in real time.
+    read_at.sleep, read_at.monotonic = time.sleep, time.monotonic
     # Nobody answers where a test drives the router itself.
     monkeypatch.setattr(components.Health, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(components, "time", read_at)

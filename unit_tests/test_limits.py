@@ -117,45 +117,33 @@ def test_body_without_a_length_that_drips_is_no_json(server: Server, monkeypatch
         components.body_of(answer)
 
 
-def test_body_that_takes_its_time_is_read(server: Server, timers: list["Timer"]) -> None:
-    """A slow body comes whole, and so does the next one: no timer is left that would cut off what is read later."""
+@pytest.fixture
+def bodies(monkeypatch: pytest.MonkeyPatch) -> components.Bodies:
+    """Looks after the bodies of a test alone, and often."""
+    bodies = components.Bodies()
+    monkeypatch.setattr(bodies, "EVERY", 0.01)
+    monkeypatch.setattr(components, "BODIES", bodies)
+    return bodies
+
+
+def test_body_that_takes_its_time_is_read(server: Server, bodies: components.Bodies) -> None:
+    """A slow body comes whole, and so does the next one; one thread looks after both, and ends with the process."""
+    before = set(threading.enumerate())
     body = b'{"data": [{"id": 1}]}'
     server.head = b"Content-Length: %d" % len(body)
     server.pieces = lambda: server.drip(body)
     for _ in range(2):
         assert components.body_of(ask(server)) == {"data": [{"id": 1}]}
-    assert [(timer.interval, timer.was_daemon, timer.finished.is_set()) for timer in timers] == [(300, True, True)] * 2
+    assert [thread.daemon for thread in set(threading.enumerate()) - before] == [True]
+    assert bodies._ends == {}
 
 
-class Timer(threading.Timer):
-    """A timer that remembers how it was started."""
-
-    was_daemon = False
-
-    def start(self) -> None:
-        self.was_daemon = self.daemon
-        super().start()
-
-
-@pytest.fixture
-def timers(monkeypatch: pytest.MonkeyPatch) -> list[Timer]:
-    """All timers that a test starts."""
-    made: list[Timer] = []
-
-    def make(*given: Any) -> Timer:
-        made.append(Timer(*given))
-        return made[-1]
-
-    monkeypatch.setattr(threading, "Timer", make)
-    return made
-
-
-def test_timer_of_a_body_that_breaks_is_cancelled(timers: list[Timer], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that is too large leaves no timer behind either."""
+def test_body_that_breaks_is_forgotten(bodies: components.Bodies, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing cuts off what is read later with the connection of a body that was too large."""
     monkeypatch.setattr(components, "MOST_BYTES", 1)
     with pytest.raises(AirbyteTracedException):
         components.read_body(on_its_way(b"[]   "))
-    assert [timer.finished.is_set() for timer in timers] == [True]
+    assert bodies._ends == {}
 
 
 def on_its_way(body: bytes) -> requests.Response:
@@ -167,23 +155,37 @@ def on_its_way(body: bytes) -> requests.Response:
 
 
 class Released(io.BytesIO):
-    """A body whose connection cannot be shut down."""
+    """A body that waits to be cut off, and whose connection cannot be shut down."""
 
     error: type[Exception]
+    refused = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        wait_until(lambda: self.refused == 3)
+        return super().read(size)
 
     def shutdown(self) -> None:
+        self.refused = min(3, self.refused + 1)
         raise self.error
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, OSError])
-def test_body_that_ended_before_it_is_cut_off(timers: list[Timer], error: type[Exception]) -> None:
-    """A timer that comes too late finds no connection, in any of the ways of urllib3, and prints no error of Python."""
+def test_body_that_ended_before_it_is_cut_off(
+    bodies: components.Bodies, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """What is cut off too late has no connection, in any of the ways of urllib3; the other bodies are still watched."""
+    monkeypatch.setattr(components, "LONGEST_BODY", 0)
     answer = on_its_way(b"")
     answer.raw = Released(b"[]")
     answer.raw.error = error
     components.read_body(answer)
-    [timer] = timers
-    timer.function()
     assert answer.content == b"[]"
 
 
