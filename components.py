@@ -31,6 +31,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass, field
 from email.utils import parsedate_to_datetime
+from statistics import median_low
 from typing import Any, TypeGuard
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -898,13 +899,16 @@ class AccountsPagination(QueryPagination):
 class WindowPagination(QueryPagination):
     """Walks a range of time by windows, oldest first, where Drift gives no pages but may give only a part of a window.
 
-    All times are epoch milliseconds. A window that Drift gives a part of is asked for in halves, and the windows grow
-    again behind it. Windows share their ends, as it is not documented which of them belong to a range.
+    All times are epoch milliseconds. A window that Drift gives a part of is asked for in halves, of its time or of the
+    records in that part, whichever is shorter. Behind it the windows grow again: twice as wide, or to what four fifths
+    of `page_size` need where that is known. Windows share their ends, as it is not documented which of them belong to a
+    range.
 
     One after the other, and not as slices of a cursor (`step`): while those wait for the budget of the reports, they
     occupy every worker.
     """
 
+    cursor_field: str = ""
     widest: int = 30 * DAY
     narrowest: int = 3_600_000
 
@@ -913,12 +917,17 @@ class WindowPagination(QueryPagination):
 
         Raises `AirbyteTracedException` for a part of a window that is too narrow to be halved.
         """
-        if not is_part(response, rows_of(response, self.records_at)):
-            return None if high >= end else (high, min(end, high + min(self.widest, 2 * (high - low))))
+        rows = rows_of(response, self.records_at)
+        if not is_part(response, rows):
+            times_wider = 0.8 * self.page_size / max(1, len(rows)) if self.page_size else 2
+            return None if high >= end else (high, min(end, high + min(self.widest, int(times_wider * (high - low)))))
         if high - low <= self.narrowest:
             message = f"Drift gives only a part of the {self.name} even of {self.narrowest // 60_000} minutes."
             raise failure(f"{message} Run the sync again; if this lasts, they cannot be read completely.")
-        return low, (low + high) // 2
+        times = [row[self.cursor_field] for row in rows if is_time(row.get(self.cursor_field))]
+        # A millisecond behind a record, so that no window begins with one that came before.
+        median = int(median_low([at for at in times if low < at < high] or [high])) + 1
+        return low, min((low + high) // 2, max(median, low + self.narrowest))
 
 
 @dataclass
