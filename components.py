@@ -133,6 +133,11 @@ class Health:
                 self.error = self.error or error
             self._changed.notify_all()
 
+    def ended(self, answer: Answer, error: AirbyteTracedException) -> AirbyteTracedException:
+        """Takes note of an answer that ends in this error, and returns it to be raised."""
+        self.note(answer, error=error)
+        return error
+
     def has_room(self, handed_out: int) -> bool:
         """Whether another partition may be handed out without a wait."""
         return handed_out - self._answers < self._ahead and not self.error
@@ -512,8 +517,7 @@ class DriftErrorHandler(DefaultErrorHandler):
         ours = urlsplit(self.config["api_url"].lower())[:2]
         if response.is_redirect or any(urlsplit(hop.url)[:2] != ours for hop in hops):
             error = failure(f"Drift redirects {asked(hops[0])} to another place. {WIND_DOWN}")
-            health.note(response, error=error)
-            raise error
+            raise health.ended(response, error)
 
     def _resolved(self, resolution: ErrorResolution, health: Health, answer: Answer) -> ErrorResolution:
         has_refresh = self.config["credentials"]["credentials"] == "oauth2.0"
@@ -530,8 +534,7 @@ class DriftErrorHandler(DefaultErrorHandler):
                 message = "Drift refused the token, and it could not be refreshed. Run the sync again."
                 error = failure(message, FailureType.transient_error)
         if fails:
-            health.note(answer, error=error)
-            raise error
+            raise health.ended(answer, error)
         health.note(answer, succeeded=resolution.response_action == ResponseAction.IGNORE)
         return resolution
 
@@ -573,8 +576,7 @@ class DriftBackoffStrategy(BackoffStrategy):
             error = failure(message)
             if response is None:
                 error = failure(f"{message} {WIND_DOWN}", FailureType.transient_error)
-            health.note(answer, error=error)
-            raise error
+            raise health.ended(answer, error)
         wait = min(self.longest_wait, 2.0 ** min(attempt_count - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
         if response is not None:
             wait = max(wait, self._retry_after(response, health))
@@ -591,8 +593,7 @@ class DriftBackoffStrategy(BackoffStrategy):
         if seconds > self.longest_retry_after:
             message = f"Drift asks to wait {seconds:.0f} s before {asked(response)}. Run the sync again after that."
             error = failure(message, FailureType.transient_error)
-            health.note(response, error=error)
-            raise error
+            raise health.ended(response, error)
         return seconds
 
 
