@@ -49,7 +49,7 @@ serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make ser
 erd: .venv/ready
 	@$(PY) -m erd
 
-prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md; ARGS='--only faults' takes a part
+prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md, for an hour; ARGS='--only faults' takes a part
 	@$(PY) -m reliability $(ARGS)
 
 bench: .venv/ready ## measure speed, requests, memory and growth; options in ARGS='…', see make bench ARGS=--help

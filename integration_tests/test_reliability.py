@@ -1,5 +1,6 @@
 """The part of `make prove` that fits into `make test`, and that it would see what it looks for."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from integration_tests.connector import EVERY_STREAM
 from reliability import hostile, report, secrets
+from reliability.commands import Evidence
 from reliability.faults import Cell, cells
 from sandbox import Drift, Fault
 
@@ -41,6 +43,18 @@ def test_the_matrix_sees_what_is_wrong() -> None:
     assert len(section.wrong) == len(wrong)
     assert "GREEN AND SHORT" in section.text
     assert not section.is_sound
+
+
+def test_what_a_command_says_is_evidence(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its last line is on the page; the output of one that fails is shown, and the page is not sound."""
+    passes = (sys.executable, "-c", "print('Tests'); print('== 3 passed ==')")
+    fails = (sys.executable, "-c", "import os; print(os.environ['SEED']); raise SystemExit('no such thing')")
+    evidence = Evidence("Title", "Tests and more", "How.", {"passes": passes, "fails": fails}, {"SEED": "7"})
+    section = report.ended(evidence, evidence.gather())
+    assert (section.title, section.summary) == ("Title", "Tests and more: 3 passed; 7.")
+    assert "| `passes` | 0 | 3 passed |" in section.text
+    assert section.wrong == ["fails ended with 1: 7"]
+    assert "no such thing" in capfd.readouterr().out
 
 
 QUICK = ("gzip that ends early", "JSON a million levels deep", "half a surrogate", "a line break in a cursor")

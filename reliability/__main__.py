@@ -1,23 +1,19 @@
 """`make prove`: gathers the evidence, prints one screen of it, and writes docs/reliability.md."""
 
 import argparse
-import os
-import secrets
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 from reliability import report
+from reliability.commands import EVIDENCE, ROOT
 from reliability.faults import FAULTS, ONCE_ONLY, Cell, cells
 from reliability.hostile import cases as hostile_cases
 from reliability.hostile import outcome
 from reliability.secrets import findings
 from sandbox import Drift
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
-PARTS = ("faults", "hostile", "links", "secrets", "conservation")
+PARTS = ("faults", "hostile", "secrets", *EVIDENCE)
 
 
 def main() -> int:
@@ -42,14 +38,10 @@ def main() -> int:
         sections.append(report.hostile([outcome(case) for case in hostile_cases()]))
     if "secrets" in only:
         sections.append(report.secrets(list(findings())))
-    if "links" in only:
-        sections.append(report.links(*_tested("test_hostile_links.py")))
-    if "conservation" in only:
-        # Of all workers of pytest the same.
-        seed = os.environ.get("CONSERVATION_SEED") or str(secrets.randbelow(1 << 32))
-        sections.append(
-            report.conservation(*_tested("test_conservation.py", CONSERVATION="prove", CONSERVATION_SEED=seed))
-        )
+    for part, evidence in EVIDENCE.items():
+        if part in only:
+            print(f"  {evidence.title}", flush=True)
+            sections.append(report.ended(evidence, evidence.gather()))
     before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     PAGE.write_text(report.page(sections, before), encoding="utf-8")
     print()
@@ -59,17 +51,6 @@ def main() -> int:
             print(f"    {line}")
     print(f"{(time.monotonic() - begun) / 60:.0f} minutes; docs/reliability.md holds the tables.")
     return 0 if all(section.is_sound for section in sections) else 1
-
-
-def _tested(tests: str, **environment: str) -> tuple[int, str]:
-    """The exit code and the closing line of some integration tests, whose output is printed where they fail."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"integration_tests/{tests}"]
-    ended = subprocess.run(  # noqa: S603 (our own tests)
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        print(ended.stdout[-2000:], flush=True)
-    return ended.returncode, ended.stdout.strip().splitlines()[-1].strip("= ")
 
 
 if __name__ == "__main__":

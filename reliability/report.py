@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from integration_tests.connector import EVERY_STREAM
 from reliability import faults as fault_matrix
+from reliability.commands import EVIDENCE, Ended, Evidence
 from reliability.hostile import Outcome
 from reliability.secrets import Finding
 
@@ -18,9 +19,8 @@ itself waits a thousandth of them.
 TITLES = (
     "What Drift can do wrong",
     "What nobody should send",
-    "Where the token goes",
     "What leaves the connector",
-    "Nothing is lost",
+    *(evidence.title for evidence in EVIDENCE.values()),
 )
 
 
@@ -168,24 +168,9 @@ def secrets(findings: Sequence[Finding]) -> Section:
     return Section("What leaves the connector", summary, table(head, rows), wrong)
 
 
-def links(code: int, line: str) -> Section:
-    """The tests of links and redirects to other places."""
-    text = (
-        "Links to another host, without a scheme, with a lesser scheme, with a name and a password, with our host as a"
-        " part of theirs; redirects of every kind to another host; a second server, which notes what it is asked:"
-        " integration_tests/test_hostile_links.py. The one exception is the renewal of an OAuth token, which follows"
-        " redirects: [SECURITY.md](../SECURITY.md#where-the-token-goes).\n"
-    )
-    summary = f"Links and redirects to another host, which never sees the token: {line}."
-    return Section("Where the token goes", summary, text, [] if code == 0 else [line])
-
-
-def conservation(code: int, line: str) -> Section:
-    """The property test in its long form."""
-    text = (
-        "For any Drift, paging, selection of streams and faults, and any sequence of syncs, changes and kills: what was"
-        " emitted, reduced by key, is what Drift holds, or a run failed aloud and a later one healed it without reset."
-        " The property is integration_tests/conservation.py; each counterexample ever found is replayed first.\n"
-    )
-    summary = f"Random Drifts, faults, changes, kills and syncs: {line}."
-    return Section("Nothing is lost", summary, text, [] if code == 0 else [line])
+def ended(evidence: Evidence, commands: Sequence[Ended]) -> Section:
+    """One row for each command."""
+    rows = [(f"`{one.command}`", one.code, one.line) for one in commands]
+    wrong = [f"{one.command} ended with {one.code}: {one.line}" for one in commands if one.code]
+    text = f"{evidence.how}\n\n{table(('Command', 'Exit code', 'What it says last'), rows)}"
+    return Section(evidence.title, f"{evidence.what}: {'; '.join(one.line for one in commands)}.", text, wrong)
