@@ -921,7 +921,8 @@ class WindowPagination(QueryPagination):
         rows = rows_of(response, self.records_at)
         if not is_part(response, rows):
             times_wider = 0.8 * self.page_size / max(1, len(rows)) if self.page_size else 2
-            return None if high >= end else (high, min(end, high + min(self.widest, int(times_wider * (high - low)))))
+            width = min(self.widest, max(self.narrowest, int(times_wider * (high - low))))
+            return None if high >= end else (high, min(end, high + width))
         if high - low <= self.narrowest:
             message = f"Drift gives only a part of the {self.name} even of {self.narrowest // 60_000} minutes."
             raise failure(f"{message} Run the sync again; if this lasts, they cannot be read completely.")

@@ -465,6 +465,11 @@ def test_next_window_is_as_wide_as_its_answer_has_room(rows: int, width: int) ->
     assert behind_meetings(low, high, high, [NOW] * rows) is None
 
 
+def test_next_window_is_a_minute_at_least() -> None:
+    """However crowded a short window is, the one behind it has a width, and the walk an end."""
+    assert behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999) == (NOW + 1, NOW + 1 + MINUTE)
+
+
 @pytest.mark.parametrize(
     ("times", "middle"),
     [
