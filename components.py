@@ -919,16 +919,18 @@ class WindowPagination(QueryPagination):
         Raises `AirbyteTracedException` for a part of a window that is too narrow to be halved.
         """
         rows = rows_of(response, self.records_at)
+        # Drift may answer records of other times, too: those say nothing of how crowded this one is.
+        times = [time_of(row.get(self.cursor_field)) for row in rows]
+        inside = [at for at in times if is_time(at) and low <= at <= high]
         if not is_part(response, rows):
-            times_wider = 0.8 * self.page_size / max(1, len(rows)) if self.page_size else 2
-            width = min(self.widest, max(self.narrowest, int(times_wider * (high - low))))
+            times_wider = 0.8 * self.page_size / max(1, len(inside)) if self.page_size else 2
+            width = min(self.widest, max(self.narrowest // 2, int(times_wider * (high - low))))
             return None if high >= end else (high, min(end, high + width))
         if high - low <= self.narrowest:
             message = f"Drift gives only a part of the {self.name} even of {self.narrowest // 60_000} minutes."
             raise failure(f"{message} Run the sync again; if this lasts, they cannot be read completely.")
-        times = [row[self.cursor_field] for row in rows if is_time(row.get(self.cursor_field))]
         # A millisecond behind a record, so that no window begins with one that came before.
-        median = int(median_low([at for at in times if low < at < high] or [high])) + 1
+        median = int(median_low(inside or [high])) + 1
         return low, min((low + high) // 2, max(median, low + self.narrowest))
 
 

@@ -45,16 +45,20 @@ def test_the_matrix_sees_what_is_wrong() -> None:
     assert not section.is_sound
 
 
-def test_what_a_command_says_is_evidence(capfd: pytest.CaptureFixture[str]) -> None:
-    """Its last line is on the page; the output of one that fails is shown, and the page is not sound."""
+def test_what_a_command_says_is_evidence(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its last line is on the page; one that fails or cannot be run is seen, and its output is shown."""
+    monkeypatch.setenv("ONLY", "a part")
     passes = (sys.executable, "-c", "print('Tests'); print('== 3 passed ==')")
-    fails = (sys.executable, "-c", "import os; print(os.environ['SEED']); raise SystemExit('no such thing')")
-    evidence = Evidence("Title", "Tests and more", "How.", {"passes": passes, "fails": fails}, {"SEED": "7"})
+    fails = (sys.executable, "-c", "import os; print(os.environ['SEED'], 'ONLY' in os.environ); raise SystemExit('no')")
+    odd = (sys.executable, "-c", "import sys; sys.stdout.buffer.write(bytes([255]))")
+    commands = {"passes": passes, "fails": fails, "odd": odd, "missing": ("./no-such-command",)}
+    evidence = Evidence("Title", "Tests", "How.", commands, {"SEED": "7"})
     section = report.ended(evidence, evidence.gather())
-    assert (section.title, section.summary) == ("Title", "Tests and more: 3 passed; 7.")
+    assert section.title == "Title"
+    assert section.summary.startswith("Tests: 3 passed; 7 False; \ufffd; ")
     assert "| `passes` | 0 | 3 passed |" in section.text
-    assert section.wrong == ["fails ended with 1: 7"]
-    assert "no such thing" in capfd.readouterr().out
+    assert [line.partition(":")[0] for line in section.wrong] == ["fails ended with 1", "missing ended with 127"]
+    assert "no\n" in capfd.readouterr().out
 
 
 QUICK = ("gzip that ends early", "JSON a million levels deep", "half a surrogate", "a line break in a cursor")

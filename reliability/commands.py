@@ -36,12 +36,20 @@ class Evidence:
         return [self._run(name, command) for name, command in self.commands.items()]
 
     def _run(self, name: str, command: Sequence[str]) -> Ended:
-        environment = {**os.environ, **self.environment}
-        # Of a make that calls this one: its jobs and options are not for these.
-        environment.pop("MAKEFLAGS", None)
-        ended = subprocess.run(  # noqa: S603 (our own tests and targets)
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        # What a make that calls this one was told, such as its jobs and ONLY, is not meant for these.
+        environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "ONLY", "ARGS")}
+        try:
+            ended = subprocess.run(  # noqa: S603 (our own tests and targets)
+                command,
+                cwd=ROOT,
+                env={**environment, **self.environment},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:
+            return Ended(name, 127, str(error))
         if ended.returncode:
             print(f"{ended.stdout[-2000:]}{ended.stderr[-2000:]}", flush=True)
         lines = [line.strip("= ") for line in ended.stdout.splitlines() if line.strip("= ")]

@@ -465,9 +465,35 @@ def test_next_window_is_as_wide_as_its_answer_has_room(rows: int, width: int) ->
     assert behind_meetings(low, high, high, [NOW] * rows) is None
 
 
-def test_next_window_is_a_minute_at_least() -> None:
-    """However crowded a short window is, the one behind it has a width, and the walk an end."""
-    assert behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999) == (NOW + 1, NOW + 1 + MINUTE)
+def test_next_window_has_a_width() -> None:
+    """However crowded a short window is, the one behind it is as wide as a cut leaves one, and the walk has an end."""
+    assert behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999) == (NOW + 1, NOW + 1 + MINUTE // 2)
+
+
+@pytest.mark.parametrize("answers", ["what overlaps", "whole hours", "nine hundred always"])
+@pytest.mark.parametrize("first", [1, -1], ids=["oldest", "newest"])
+def test_meetings_of_other_times_hold_up_nothing(drift: Drift, connector: Connector, answers: str, first: int) -> None:
+    """Where Drift answers meetings that start outside the window, too, a walk neither crawls nor goes on for ever."""
+    crowd = [meeting(number, NOW + number * MINUTE // 900) for number in range(900)]
+    others = [meeting(900 + number, NOW + number * HOUR) for number in range(600)]
+    rows = sorted([*crowd, *others], key=lambda row: row["slotStart"])[::first]
+
+    def holds(low: int, high: int, row: dict[str, Any]) -> bool:
+        start = row["slotStart"]
+        if answers == "what overlaps":
+            return start <= high and start + (7 * DAY if row in crowd else 0) >= low
+        if answers == "whole hours":
+            return low // HOUR * HOUR <= start <= -(-high // HOUR) * HOUR
+        return low <= start <= high or row in crowd[:850]
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        low, high = slots(drift)[-1]
+        assert len(slots(drift)) <= 40, slots(drift)[-3:]
+        return {"data": [row for row in rows if holds(low, high, row)][:1000]}
+
+    drift.answers(MEETINGS, answer)
+    outcome = connector.read("meetings", state={})
+    assert (outcome.status("meetings"), len(set(outcome.keys("meetings")))) == ("COMPLETE", 1500), outcome.summary
 
 
 @pytest.mark.parametrize(
@@ -477,14 +503,15 @@ def test_next_window_is_a_minute_at_least() -> None:
         ([NOW + number * MINUTE for number in range(1, 1001)], 500 * MINUTE + 1),
         ([NOW + number * MINUTE for number in range(1000, 0, -1)], 500 * MINUTE + 1),
         ([NOW + 9 * DAY] * 501 + [NOW + DAY] * 499, 5 * DAY),
-        # Rows at the ends, outside and without a time say nothing of what lies between.
+        # Rows outside and without a time say nothing of what lies between.
         ([NOW, NOW + 10 * DAY] * 499 + [NOW + DAY, NOW + 1], MINUTE),
         ([NOW - DAY] * 900 + [NOW + 11 * DAY] * 99 + [NOW + DAY], DAY + 1),
         ([None] * 999 + [NOW + DAY], DAY + 1),
         ([None, "soon"] * 500, 5 * DAY),
-        ([NOW] * 1000, 5 * DAY),
+        ([str(NOW + DAY)] * 1000, DAY + 1),
         ([NOW + 10 * DAY] * 1000, 5 * DAY),
         # No window is narrower than a minute for that.
+        ([NOW] * 1000, MINUTE),
         ([NOW + 1] * 1000, MINUTE),
     ],
 )
