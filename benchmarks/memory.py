@@ -18,9 +18,9 @@ ROUTER_TARGET = 250
 STATE_TARGET = 2_000
 _MEAN = 25
 _STATE_CONVERSATIONS = 500
-# Messages, those of 11,600 conversations: the CDK lets 10,000 conversations and 10,000 records wait, and memory grows
-# until both have once been full.
-_ALL_IS_FULL = 290_000
+# Messages, those of 25,000 conversations: so many cursors does the CDK keep (ConcurrentPerPartitionCursor), beside
+# 10,000 records that wait.
+_ALL_IS_FULL = 625_000
 
 
 def measure(sizes: Sizes, _: Path) -> Section:
@@ -43,8 +43,8 @@ def measure(sizes: Sizes, _: Path) -> Section:
     section.notes = [
         f"Messages come {_MEAN} to a conversation, without a limit of requests. The router is fed alone, in a process "
         "of its own, against one without conversations; a sync that lists as many holds an empty read and that growth.",
-        "Up to 300,000 messages memory grows with what the CDK lets wait, 10,000 records and as many conversations; "
-        "beyond, it must not.",
+        f"Up to {_ALL_IS_FULL:,} messages memory grows with what the CDK keeps, the cursors of 25,000 conversations "
+        "and 10,000 records; beyond, it must not.",
     ]
     return section
 

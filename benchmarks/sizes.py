@@ -29,7 +29,7 @@ class Sizes:
     request_conversations: int = 2_000
     listed: int = 100_000
     threads: tuple[tuple[int, int], ...] = ((3_000, 6), (1_000, 25))
-    messages: tuple[int, ...] = (10_000, 100_000, 300_000, 600_000)
+    messages: tuple[int, ...] = (10_000, 100_000, 650_000, 800_000)
     routed: tuple[int, ...] = (100_000,)
     growth: tuple[int, ...] = (1_000, 10_000)
     idle: int = 100_000
@@ -38,7 +38,7 @@ class Sizes:
 USUAL = Sizes()
 LARGE = Sizes(
     limit_large=20_000,
-    messages=(10_000, 100_000, 300_000, 1_000_000),
+    messages=(10_000, 100_000, 650_000, 1_000_000),
     routed=(100_000, 1_000_000),
     growth=(1_000, 10_000, 100_000),
 )
