@@ -465,6 +465,12 @@ def test_next_window_is_as_wide_as_its_answer_has_room(rows: int, width: int) ->
     assert behind_meetings(low, high, high, [NOW] * rows) is None
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_next_window_behind_a_day_of_one_meeting(rows: int) -> None:
+    """Nothing counts as one."""
+    assert behind_meetings(NOW, NOW + DAY, NOW + 5000 * DAY, [NOW] * rows) == (NOW + DAY, NOW + 801 * DAY)
+
+
 def test_next_window_has_a_width() -> None:
     """However crowded a short window is, the one behind it is as wide as a cut leaves one, and the walk has an end."""
     assert behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999) == (NOW + 1, NOW + 1 + MINUTE // 2)
