@@ -145,12 +145,16 @@ class Health:
     def wait_for_answers(self, handed_out: int) -> None:
         """Waits until another partition may be handed out, and never again once that took `LONGEST_WAIT` seconds.
 
-        Raises the error with which the stream was given up, so that it cannot end as complete.
+        Raises what `raise_error` raises.
         """
         with self._changed:
             while not self.has_room(handed_out) and not self.error:
                 if not self._changed.wait(self.LONGEST_WAIT):
                     self._ahead = sys.maxsize
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raises the error with which the stream was given up, if it was, so that it cannot end as complete."""
         if self.error:
             raise failure(str(self.error.message), self.error.failure_type)
 
@@ -1025,8 +1029,7 @@ class OldestFirstSubstreamRouter(SubstreamPartitionRouter):
         early: set[int | str] = set()
         highest_floor = LATEST
         for key, cursor in self._listed():
-            if health.error:
-                health.wait_for_answers(0)
+            health.raise_error()
             listed += 1
             if key is None:
                 continue
