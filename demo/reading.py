@@ -47,6 +47,8 @@ class Progress:
     done: int = 0
     """How many of them were asked for. One of which nothing came is not seen, so this may stay below the total."""
     total_at: float = 0.0
+    done_before: int = 0
+    """How many were asked for when the total was told: the first to list them reads meanwhile."""
     state: State = State.WAITING
     started: float | None = None
     ended: float | None = None
@@ -60,8 +62,8 @@ class Progress:
 
     def rate(self, now: float) -> float | None:
         """Return how many things a second are done, None where or while there is nothing to measure."""
-        seconds = now - self.total_at
-        return self.done / seconds if self.total and self.done >= _LEAST_TO_MEASURE and seconds > 0 else None
+        seconds, done = now - self.total_at, self.done - self.done_before
+        return done / seconds if self.total and done >= _LEAST_TO_MEASURE and seconds > 0 else None
 
     def remaining(self, now: float) -> float | None:
         """Return about how many seconds it will still take, None while that cannot be told."""
@@ -168,8 +170,7 @@ class Reading:
             return None
         stream.records += 1
         self.retry = None
-        if stream.total is not None:
-            self._count_done(stream, message["record"]["data"])
+        self._count_done(stream, message["record"]["data"])
         if stream.state in (State.RUNNING, State.COMPLETE, State.INCOMPLETE):
             return None
         stream.state = State.RUNNING
@@ -221,5 +222,5 @@ class Reading:
         if not total or total[1] not in self.streams:
             return None
         stream = self.streams[total[1]]
-        stream.total, stream.total_at = int(total[2]), self.clock()
+        stream.total, stream.total_at, stream.done_before = int(total[2]), self.clock(), stream.done
         return stream

@@ -153,6 +153,22 @@ def test_the_rest_of_a_child_is_estimated_from_its_total() -> None:
     assert reading.remaining == 4.0 + 8.0
 
 
+def test_what_is_read_while_it_is_listed_is_done() -> None:
+    """The first child reads before its total is told: that counts as done, and not as done since."""
+    now = [0.0]
+    reading = Reading(["messages"], clock=lambda: now[0])
+    messages = reading.streams["messages"]
+    for number in range(60):
+        reading.take(json.loads(record("messages", id=number, conversationId=number)))
+    now[0] = 10.0
+    reading.take(json.loads(_total("messages", 100)))
+    assert (messages.done, messages.remaining(now[0])) == (60, None)
+    now[0] = 12.0
+    for number in range(60, 80):
+        reading.take(json.loads(record("messages", id=number, conversationId=number)))
+    assert (messages.done, messages.remaining(now[0])) == (80, 2.0)
+
+
 def test_a_share_needs_little_memory() -> None:
     """What was seen last is remembered, not everything: the connector reads few conversations at the same time."""
     reading = _reading(_total("talks", 5_000), *(record("talks", id=number) for number in range(3_000)))
