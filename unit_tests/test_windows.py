@@ -473,7 +473,15 @@ def test_next_window_behind_a_day_of_one_meeting(rows: int) -> None:
 
 def test_next_window_has_a_width() -> None:
     """However crowded a short window is, the one behind it is as wide as a cut leaves one, and the walk has an end."""
-    assert behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999) == (NOW + 1, NOW + 1 + MINUTE // 2)
+    following = behind_meetings(NOW, NOW + 1, NOW + DAY, [NOW] * 999)
+    # As text, since a float would be asked for as such.
+    assert str(following) == str((NOW + 1, NOW + 1 + MINUTE // 2))
+
+
+def test_meetings_at_the_ends_of_a_window_are_inside() -> None:
+    """Windows share their ends, so what starts there belongs to them."""
+    end = NOW + 10 * DAY
+    assert behind_meetings(NOW, end, end + 5000 * DAY, [NOW] * 200 + [end] * 200) == (end, end + 20 * DAY)
 
 
 @pytest.mark.parametrize("answers", ["what overlaps", "whole hours", "nine hundred always"])
