@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="this measurement; repeatable")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small and noisy; writes to .tmp/benchmarks alone")
-    size.add_argument("--large", action="store_true", help="up to a million of each; takes an hour and a half")
+    size.add_argument("--large", action="store_true", help="up to a million of each; takes an hour")
     given = parser.parse_args()
     # An exit, so that what was started is ended, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -38,7 +38,7 @@ class Evidence:
 
     def _run(self, name: str, command: Sequence[str]) -> Ended:
         # What a make that calls this one was told, such as its jobs and ONLY, is not meant for these.
-        environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "ONLY", "ARGS")}
+        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "ONLY", "ARGS")}
         try:
             ended = subprocess.run(  # noqa: S603 (our own tests and targets)
                 command,
