@@ -532,6 +532,14 @@ def _config_or_default(given: Mapping[str, Any] | None, *streams: str) -> dict[s
     return config(**needs(*streams)) if given is None else dict(given)
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Return as soon as the condition holds; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.005)
+
+
 @pytest.fixture(scope="session")
 def manifest() -> dict[str, Any]:
     """The manifest as it stands in the file, with its references. Read only."""

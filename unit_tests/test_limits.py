@@ -15,7 +15,19 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 import components
-from unit_tests.conftest import API, LISTS, STREAMS, TOKEN, Answer, Connector, Drift, config, needs, response
+from unit_tests.conftest import (
+    API,
+    LISTS,
+    STREAMS,
+    TOKEN,
+    Answer,
+    Connector,
+    Drift,
+    config,
+    needs,
+    response,
+    wait_until,
+)
 
 # Nobody waits as long as this: it only ends a test that would hang.
 PATIENCE = 30
@@ -161,19 +173,12 @@ class Released(io.BytesIO):
     refused = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        wait_until(lambda: self.refused == 3)
+        wait_until(lambda: self.refused == 3, PATIENCE)
         return super().read(size)
 
     def shutdown(self) -> None:
         self.refused = min(3, self.refused + 1)
         raise self.error
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, OSError])

@@ -12,7 +12,8 @@ import requests
 
 from sandbox import Drift, Fault, Options
 from sandbox.faults import KINDS, FaultPlan
-from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Client, Start, wait_until
+from unit_tests.conftest import wait_until
+from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Client, Start
 
 LIST = "/conversations/list"
 

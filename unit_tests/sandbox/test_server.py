@@ -24,7 +24,8 @@ import requests
 from sandbox import METRICS, PRIMARY_KEYS, Drift, Fault, Journal, Options, Request, Sandbox
 from sandbox.__main__ import main
 from sandbox.faults import KINDS
-from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Start, wait_until
+from unit_tests.conftest import wait_until
+from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Start
 
 ROOT = Path(__file__).parents[2]
 
