@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from sandbox import options as choices
 from sandbox.data import Drift
+from sandbox.dialects import DIALECTS
 from sandbox.faults import KINDS, Fault
 from sandbox.options import ALL_SCOPES, Options
 from sandbox.server import Sandbox
@@ -142,6 +143,14 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
         choices=get_args(choices.TokenInfo),
         help="400: the bearer token is accepted and the body refused (default: normal)",
     )
+    group.add_argument(
+        "--dialect",
+        dest="dialects",
+        action=_Dialect,
+        metavar="NAME",
+        help="deviate from the documented behaviour in one way that a real backend may; repeatable",
+    )
+    group.add_argument("--dialects", nargs=0, action=_ListDialects, help="list the dialects and exit")
     group.add_argument("--latency", type=float, metavar="SECONDS", help="before each answer (default: 0)")
     group.add_argument("--reports-row-cap", type=int, metavar="ROWS", help="reports are cut, their count is not")
 
@@ -199,6 +208,22 @@ class _Token(argparse.Action):
         tokens = dict(getattr(namespace, "tokens", {}))
         tokens[name] = _scopes(scopes) if "=" in values else ALL_SCOPES
         namespace.tokens = tokens
+
+
+class _Dialect(argparse.Action):
+    """Collects the names of dialects."""
+
+    def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        namespace.dialects = (*getattr(namespace, "dialects", ()), values)
+
+
+class _ListDialects(argparse.Action):
+    """Prints each dialect with the reason why a backend may speak it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        width = max(map(len, DIALECTS))
+        print("\n".join(f"{name:<{width}}  {dialect.why}" for name, dialect in DIALECTS.items()))
+        parser.exit()
 
 
 def _scopes(text: str) -> tuple[str, ...]:

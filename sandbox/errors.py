@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.answer import Answer
+
 
 class ApiError(Exception):
     """A request that Drift refuses.
@@ -34,6 +36,9 @@ class ApiError(Exception):
         if self.param is not None:
             error["param"] = self.param
         return {"errors": [error]} if self.listed else {"error": error}
+
+    def answer(self) -> Answer:
+        return Answer(self.status, self.body(), self.headers)
 
 
 def not_found(what: str) -> ApiError:

@@ -8,10 +8,11 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox import paging
+from sandbox.answer import Answer
 from sandbox.data import Drift
 from sandbox.rate_limit import retry_after
 
@@ -76,15 +77,6 @@ _CHECKED: dict[str, Callable[[Any], bool]] = {
     "n": lambda value: isinstance(value, int) and value >= 0,
     "change": callable,
 }
-
-
-class Answer(NamedTuple):
-    """An HTTP answer before it is sent; `content` is JSON unless it is bytes."""
-
-    status: int
-    content: Any
-    headers: dict[str, str]
-    media_type: str = "application/json"
 
 
 class Fault:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from sandbox.dialects import check_names
+
 ALL_SCOPES = (
     "account_read",
     "all_contact_read",
@@ -57,6 +59,7 @@ class Options:
         reports_row_cap: a report holds no more rows, while its `count` stays true.
         latency: seconds before each answer; requests overlap.
         token_info: `400` refuses every body while the bearer token is accepted.
+        dialects: names of `sandbox.dialects.DIALECTS`, applied in this order.
     """
 
     paging: Paging = "both"
@@ -84,9 +87,11 @@ class Options:
     reports_row_cap: int | None = None
     latency: float = 0.0
     token_info: TokenInfo = "normal"
+    dialects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a word that is none of the choices, or a limit that lets nothing through."""
+        """Raises ValueError for a word that is none of the choices, a dialect that does not exist, or a limit that lets
+        nothing through."""
         choices = {
             "paging": Paging,
             "last_page": LastPage,
@@ -106,3 +111,4 @@ class Options:
             raise ValueError(f"reports_per_minute must be at least 1, but is {self.reports_per_minute}")
         if self.latency < 0:
             raise ValueError(f"latency must not be negative, but is {self.latency}")
+        check_names(self.dialects)

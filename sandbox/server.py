@@ -9,7 +9,8 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from email.utils import formatdate
+from typing import Self
 
 import orjson
 import uvicorn
@@ -21,12 +22,14 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox import faults as fault_kinds
+from sandbox.answer import Answer
 from sandbox.auth import Authority
 from sandbox.control import PREFIX, control_routes
 from sandbox.data import Drift
 from sandbox.endpoints import ENDPOINTS, Call, Endpoint
 from sandbox.errors import ApiError, not_found
-from sandbox.faults import Answer, Fault, FaultPlan
+from sandbox.faults import Fault, FaultPlan
+from sandbox.interpreter import Interpreter, Turn
 from sandbox.journal import Journal, Request, interned
 from sandbox.options import Options
 from sandbox.rate_limit import LeakyBucket, retry_after
@@ -37,7 +40,12 @@ _OWN = "sandbox"
 class Service:
     """The sandbox as an ASGI application; `Sandbox` serves it, tests may call it directly.
 
-    Order of a request: journal, latency, rate limit, fault plan, token, scope, validation, answer.
+    Order of a request: journal, latency, rate limit, fault plan, token, scope, dialects, validation, dialects again
+    with the answer.
+
+    Attributes:
+        interpreter: the dialects of the options, with what they remember and how much they changed; begins anew when
+            the options name other dialects.
     """
 
     def __init__(self, drift: Drift, options: Options, faults: Iterable[Fault] = ()) -> None:
@@ -46,6 +54,7 @@ class Service:
         self.authority = Authority()
         self.plan = FaultPlan(faults)
         self.stopping = asyncio.Event()
+        self.interpreter = Interpreter(())
         self.options = options
         paths = dict.fromkeys(endpoint.path for endpoint in ENDPOINTS)
         routes = [Route(path, _Resource(self, path), include_in_schema=False) for path in paths]
@@ -65,6 +74,8 @@ class Service:
         self._bucket = options.rate_limit and LeakyBucket(*options.rate_limit)
         per_minute = options.reports_per_minute
         self._reports_bucket = per_minute and LeakyBucket(per_minute, 60.0)
+        if options.dialects != self.interpreter.names:
+            self.interpreter = Interpreter(options.dialects)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -131,7 +142,7 @@ class _Exchange:
         )
 
     async def refuse(self, error: ApiError) -> None:
-        await self.answer(Answer(error.status, error.body(), error.headers))
+        await self.answer(error.answer())
 
     async def answer(self, answer: Answer) -> None:
         fault = self.fault
@@ -140,9 +151,10 @@ class _Exchange:
             attempt = self.service.plan.next_attempt() if fault.kind == "empty_page" else 0
             content = fault_kinds.altered(fault, content, self.scope["path"], self.scope["query_string"], attempt)
         body = content if isinstance(content, bytes) else orjson.dumps(content)
-        headers = [(b"content-type", answer.media_type.encode())] if answer.status != 204 else []
-        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-        if answer.status != 204:
+        headers = [(b"content-type", answer.media_type.encode())] if answer.media_type and answer.status != 204 else []
+        sent = {"date": formatdate(usegmt=True)} | {name.lower(): value for name, value in answer.headers.items()}
+        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items() if value]
+        if answer.status != 204 and "transfer-encoding" not in sent:
             headers.append((b"content-length", b"%d" % len(body)))
         self.request.status = answer.status
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -185,32 +197,37 @@ class _Resource:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: _Exchange = scope[_OWN]
         endpoint = self._by_method.get(scope["method"])
+        request, service = exchange.request, self._service
+        turn = service.interpreter.turn(request.method, request.path, request.raw_query, request.body, service.drift)
         try:
             if endpoint is None:
                 allow = {"Allow": ", ".join(self._by_method)}
                 raise ApiError(405, "method_not_allowed", f"{scope['method']} is not allowed here", headers=allow)
-            content = self._run(endpoint, exchange, scope)
+            answer = self._run(endpoint, exchange, scope, turn)
         except ApiError as error:
-            await exchange.refuse(error)
-        else:
-            await exchange.answer(Answer(200, content, {}))
+            answer = error.answer()
+        await exchange.answer(turn.altered(answer) if turn else answer)
 
-    def _run(self, endpoint: Endpoint, exchange: _Exchange, scope: Scope) -> Any:
+    def _run(self, endpoint: Endpoint, exchange: _Exchange, scope: Scope, turn: Turn | None) -> Answer:
         service = self._service
         if endpoint.token:
             service.authority.check(service.options, exchange.authorization, endpoint.scope)
+        answer = turn.answer() if turn else None
+        if answer is not None:
+            return answer
         headers: Mapping[str, str] = exchange.request.headers if exchange.request.body else {}
-        return endpoint.handler(
+        content = endpoint.handler(
             Call(
                 service.drift,
                 service.options,
                 service.authority,
-                scope["query_string"],
+                turn.query if turn else scope["query_string"],
                 scope["path_params"],
                 headers,
-                exchange.request.body,
+                turn.body if turn else exchange.request.body,
             )
         )
+        return Answer(200, content, {})
 
 
 class Sandbox:
@@ -314,6 +331,8 @@ class _Server(uvicorn.Server):
                 log_level="critical",
                 access_log=False,
                 server_header=False,
+                # The answers carry a Date of their own, which a dialect may set.
+                date_header=False,
                 # Longer than any pause of a client: a connection that closes under a request would look like a fault.
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=1,
@@ -365,4 +384,5 @@ async def _unknown_path(request: StarletteRequest, _: Exception) -> Response:
     exchange: _Exchange | None = request.scope.get(_OWN)
     if exchange is not None:
         exchange.request.status = error.status
-    return Response(orjson.dumps(error.body()), error.status, media_type="application/json")
+    headers = {"Date": formatdate(usegmt=True)}
+    return Response(orjson.dumps(error.body()), error.status, headers, media_type="application/json")

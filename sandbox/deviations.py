@@ -1,0 +1,586 @@
+"""The building blocks of dialects: small deviations from the documented answers that can be combined.
+
+A deviation sees a request before the endpoint does, and may change its query or body or answer in place of the
+endpoint; and it sees the answer, and may change that. Functions that change an answer get a copy of their own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from sandbox.answer import Answer
+from sandbox.seeds import DAY
+
+if TYPE_CHECKING:
+    from sandbox.data import Drift
+
+Row = dict[str, Any]
+Query = dict[str, list[str]]
+
+
+@dataclass
+class Asked:
+    """A request as a dialect sees it.
+
+    Attributes:
+        query, body: what the endpoint will see; may be changed in place. `body` is JSON, None where there is none.
+        drift: the data, which a dialect may change.
+        count: how many requests the dialect has concerned, this one included.
+        memory: what the dialect's deviations remember as long as the service runs.
+        disturbed: the data were changed on the occasion of this request.
+    """
+
+    method: str
+    path: str
+    query: Query
+    body: Any
+    drift: Drift
+    count: int = 1
+    memory: dict[Any, Any] = field(default_factory=dict)
+    disturbed: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The id in the path, or the path where it holds none."""
+        found = re.search(r"/(\d+)(?:/|$)", self.path)
+        return found[1] if found else self.path
+
+    def first(self, name: str) -> str:
+        """The value of a query parameter, '' where there is none."""
+        return self.query.get(name, [""])[-1]
+
+    def number(self, name: str, default: int = 0) -> int:
+        given = self.first(name)
+        return int(given) if given.isdigit() else default
+
+
+Ask = Callable[[Asked], Answer | None]
+Alter = Callable[[Asked, Answer], Answer]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What one building block does.
+
+    Attributes:
+        ask: sees the request; what it returns is answered in place of the endpoint.
+        alter: gets the answer and returns another.
+        row: how it changes the values of a row, for whoever compares rows.
+    """
+
+    ask: Ask | None = None
+    alter: Alter | None = None
+    row: Callable[[Row], Row] | None = None
+
+
+# Where the rows of an answer stand
+
+
+def place_of(path: str) -> str:
+    """The dotted place of the rows in the documented answer of a path; '' is the root."""
+    if path.startswith("/playbooks/"):
+        return ""
+    inner = {"/accounts": "accounts", "/contacts/attributes": "properties"}.get(path.rstrip("/"))
+    inner = "messages" if path.endswith("/messages") else inner
+    return f"data.{inner}" if inner else "data"
+
+
+def found_at(content: Any, dotted: str) -> Any:
+    """What stands at a dotted place, None where nothing does."""
+    for key in filter(None, dotted.split(".")):
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def placed(content: Any, dotted: str, value: Any) -> Any:
+    """The content with a value at a dotted place; objects on the way are made where they are missing."""
+    if not dotted:
+        return value
+    key, _, rest = dotted.partition(".")
+    if not isinstance(content, dict):
+        return content
+    return content | {key: placed(content.get(key) or {}, rest, value) if rest else value}
+
+
+def names_next(content: Any) -> bool:
+    """Whether an answer names another page in one of the documented places."""
+    return any(found_at(content, place) for place in ("links.next", "pagination.next", "data.next"))
+
+
+# Changing the answer
+
+
+def edit(change: Callable[[Any], Any]) -> Deviation:
+    """Change the JSON of a good answer."""
+    return edit_with(lambda _, content: change(content))
+
+
+def edit_with(change: Callable[[Asked, Any], Any]) -> Deviation:
+    """Change the JSON of a good answer, seeing the request."""
+
+    def alter(asked: Asked, answer: Answer) -> Answer:
+        if answer.status != 200 or isinstance(answer.content, bytes):
+            return answer
+        return answer._replace(content=change(asked, answer.content))
+
+    return Deviation(alter=alter)
+
+
+def drop(dotted: str) -> Deviation:
+    """Leave a key out."""
+
+    def change(content: Any) -> Any:
+        parent, _, key = dotted.rpartition(".")
+        holder = found_at(content, parent)
+        if not isinstance(holder, dict) or key not in holder:
+            return content
+        return placed(content, parent, {name: value for name, value in holder.items() if name != key})
+
+    return edit(change)
+
+
+def put(dotted: str, value: Any) -> Deviation:
+    """Set a key, to a value or to what a function makes of the content."""
+    return edit(lambda content: placed(content, dotted, value(content) if callable(value) else value))
+
+
+def convert(dotted: str, change: Callable[[Any], Any]) -> Deviation:
+    """Change what stands at a place, where something does."""
+
+    def converted(content: Any) -> Any:
+        found = found_at(content, dotted)
+        return content if found is None else placed(content, dotted, change(found))
+
+    return edit(converted)
+
+
+def wrap_in(key: str) -> Deviation:
+    """Put the whole answer under a key."""
+    return edit(lambda content: {key: content})
+
+
+def unwrap() -> Deviation:
+    """Answer what stands under `data`, with what stands beside it."""
+
+    def change(content: Any) -> Any:
+        inner = found_at(content, "data")
+        if not isinstance(inner, dict):
+            return inner
+        return {name: value for name, value in content.items() if name != "data"} | inner
+
+    return edit(change)
+
+
+def list_at(dotted: str) -> Deviation:
+    """Move the list of rows to another place; what stood beside it goes to the root."""
+
+    def change(asked: Asked, content: Any) -> Any:
+        place = place_of(asked.path)
+        found = found_at(content, place)
+        holder = found_at(content, place.rpartition(".")[0])
+        beside = {} if not isinstance(holder, dict) else holder | (content if isinstance(content, dict) else {})
+        rest = {name: value for name, value in beside.items() if name not in ("data", place.rpartition(".")[2])}
+        return placed(rest, dotted, found)
+
+    return edit_with(change)
+
+
+def rows(change: Callable[[Row], Row]) -> Deviation:
+    """Change each row, or the one object of an answer that is about one."""
+
+    def changed(asked: Asked, content: Any) -> Any:
+        place = place_of(asked.path)
+        found = found_at(content, place)
+        if isinstance(found, dict):
+            return placed(content, place, change(found))
+        return placed(content, place, [change(row) for row in found]) if isinstance(found, list) else content
+
+    return replace(edit_with(changed), row=change)
+
+
+def row_list(change: Callable[[list[Any]], list[Any]]) -> Deviation:
+    """Change the list of rows: its order, its length, but not the rows."""
+
+    def changed(asked: Asked, content: Any) -> Any:
+        place = place_of(asked.path)
+        found = found_at(content, place)
+        return placed(content, place, change(found)) if isinstance(found, list) else content
+
+    return edit_with(changed)
+
+
+def fields(**values: Any) -> Deviation:
+    """Set fields of every row, to a value or to what a function makes of the one that is there."""
+
+    def change(row: Row) -> Row:
+        made = {name: value(row[name]) for name, value in values.items() if callable(value) and name in row}
+        return row | made | {name: value for name, value in values.items() if not callable(value)}
+
+    return rows(change)
+
+
+def without(*names: str) -> Deviation:
+    """Leave fields out of every row."""
+    return rows(lambda row: {name: value for name, value in row.items() if name not in names})
+
+
+def some_rows(change: Callable[[Row], Row], key: str = "id", share: int = 7) -> Deviation:
+    """Change one row in `share`, always the same ones."""
+    return rows(lambda row: change(row) if _chosen(row.get(key), share) else row)
+
+
+def _chosen(key: Any, share: int) -> bool:
+    return sum(str(key).encode()) % share == 0
+
+
+def raw(change: Callable[[bytes], bytes]) -> Deviation:
+    """Change the bytes of a good answer."""
+
+    def alter(_: Asked, answer: Answer) -> Answer:
+        body = answer.content if isinstance(answer.content, bytes) else orjson.dumps(answer.content)
+        return answer._replace(content=change(body)) if answer.status == 200 else answer
+
+    return Deviation(alter=alter)
+
+
+def header(name: str, value: str | Callable[[], str]) -> Deviation:
+    """Send a header; an empty value leaves out one that is sent otherwise."""
+    return Deviation(
+        alter=lambda _, answer: answer._replace(headers=answer.headers | {name: value() if callable(value) else value})
+    )
+
+
+def media_type(name: str) -> Deviation:
+    """Send another content type with the same body."""
+    return Deviation(alter=lambda _, answer: answer._replace(media_type=name))
+
+
+def status(number: int) -> Deviation:
+    """Send another status with a good answer."""
+    return Deviation(alter=lambda _, answer: answer._replace(status=number) if answer.status == 200 else answer)
+
+
+def restatus(before: int, after: int) -> Deviation:
+    """Send a refusal of one status with another."""
+    return Deviation(alter=lambda _, answer: answer._replace(status=after) if answer.status == before else answer)
+
+
+def packed() -> Deviation:
+    """Send the body gzipped."""
+    return _both(raw(gzip.compress), header("Content-Encoding", "gzip"))
+
+
+def _both(one: Deviation, other: Deviation) -> Deviation:
+    first, second = one.alter, other.alter
+    if first is None or second is None:
+        raise ValueError("both deviations must alter the answer")
+    return Deviation(alter=lambda asked, answer: second(asked, first(asked, answer)))
+
+
+# Answering in place of the endpoint
+
+
+def say(content: Any, number: int = 200, media: str = "application/json", **headers: str) -> Deviation:
+    """Answer this in place of the endpoint; bytes are sent as they are. `Retry_After` is the header Retry-After."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Deviation(ask=lambda _: Answer(number, content, named, media))
+
+
+def refuse(number: int, kind: str = "validation_error", message: str = "The request was refused") -> Deviation:
+    """Answer Drift's own JSON error."""
+    return say({"error": {"type": kind, "message": message}}, number)
+
+
+def html(number: int, title: str = "Something went wrong") -> Deviation:
+    """Answer a gateway's page."""
+    return say(f"<html><head><title>{title}</title></head><body></body></html>".encode(), number, "text/html")
+
+
+def empty(number: int) -> Deviation:
+    """Answer a status without a body."""
+    return say(b"", number, "text/plain")
+
+
+# Changing the request
+
+
+def ask(change: Callable[[Asked], object]) -> Deviation:
+    """Change the query or the body before the endpoint sees them, or the data."""
+
+    def changed(asked: Asked) -> None:
+        change(asked)
+
+    return Deviation(ask=changed)
+
+
+def set_query(name: str, value: Callable[[int], int]) -> Deviation:
+    """Take a number of the query for another."""
+
+    def change(asked: Asked) -> None:
+        if asked.first(name).isdigit():
+            asked.query[name] = [str(value(asked.number(name)))]
+
+    return ask(change)
+
+
+def clamp(name: str, most: int) -> Deviation:
+    """Lower a number of the query without a word."""
+    return set_query(name, lambda value: min(value, most))
+
+
+def ignore(name: str) -> Deviation:
+    """Do not know a parameter of the query."""
+    return ask(lambda asked: asked.query.pop(name, None))
+
+
+def disturb(change: Callable[[Asked], object]) -> Deviation:
+    """Change the data before the endpoint looks at them."""
+
+    def changed(asked: Asked) -> None:
+        change(asked)
+        asked.disturbed = True
+
+    return ask(changed)
+
+
+# When a deviation applies
+
+
+def when(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
+    """Apply deviations to some requests. What is decided for the request holds for its answer."""
+    slot = object()
+
+    def decide(asked: Asked) -> bool:
+        if asked.memory.get(slot, (None,))[0] is not asked:
+            asked.memory[slot] = (asked, holds(asked))
+        return bool(asked.memory[slot][1])
+
+    def apply_ask(asked: Asked) -> Answer | None:
+        if decide(asked):
+            for one in deviations:
+                answer = one.ask(asked) if one.ask else None
+                if answer is not None:
+                    return answer
+        return None
+
+    def apply_alter(asked: Asked, answer: Answer) -> Answer:
+        if decide(asked):
+            for one in deviations:
+                answer = one.alter(asked, answer) if one.alter else answer
+        return answer
+
+    row = next((one.row for one in deviations if one.row), None)
+    return Deviation(apply_ask, apply_alter, row)
+
+
+def where(holds: Callable[[Any], bool], *deviations: Deviation) -> Deviation:
+    """Apply deviations to the answers whose JSON is so."""
+
+    def alter(asked: Asked, answer: Answer) -> Answer:
+        if answer.status == 200 and not isinstance(answer.content, bytes) and holds(answer.content):
+            for one in deviations:
+                answer = one.alter(asked, answer) if one.alter else answer
+        return answer
+
+    return Deviation(alter=alter)
+
+
+def on_last_page(*deviations: Deviation) -> Deviation:
+    """Apply deviations to the answers that name no other page."""
+    return where(lambda content: not names_next(content), *deviations)
+
+
+def every(number: int, *deviations: Deviation, first: int | None = None) -> Deviation:
+    """Apply deviations to one request in `number`, the `first` one being the last of these if nothing else is said."""
+    place = (number if first is None else first) % number
+    return when(lambda asked: asked.count % number == place, *deviations)
+
+
+def between(low: int, high: int, *deviations: Deviation) -> Deviation:
+    """Apply deviations to the requests from the low-th to the high-th."""
+    return when(lambda asked: low <= asked.count <= high, *deviations)
+
+
+def at_first(*deviations: Deviation, times: int = 1) -> Deviation:
+    """Apply deviations to the first times that something is asked for; the same request is then answered well."""
+    slot = object()
+
+    def holds(asked: Asked) -> bool:
+        seen = asked.memory.setdefault(slot, {})
+        asked_for = (asked.path, orjson.dumps([asked.query, asked.body]))
+        seen[asked_for] = seen.get(asked_for, 0) + 1
+        return bool(seen[asked_for] <= times)
+
+    return when(holds, *deviations)
+
+
+def once(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
+    """Apply deviations to the first request that is so."""
+    slot = object()
+
+    def first(asked: Asked) -> bool:
+        if slot in asked.memory or not holds(asked):
+            return False
+        asked.memory[slot] = True
+        return True
+
+    return when(first, *deviations)
+
+
+def on(number: int, *deviations: Deviation) -> Deviation:
+    """Apply deviations, for ever, to the first `number` conversations or contacts that are asked for."""
+    slot = object()
+
+    def holds(asked: Asked) -> bool:
+        chosen = asked.memory.setdefault(slot, set())
+        if len(chosen) < number:
+            chosen.add(asked.subject)
+        return asked.subject in chosen
+
+    return when(holds, *deviations)
+
+
+def on_every_second(*deviations: Deviation) -> Deviation:
+    """Apply deviations, for ever, to every second conversation or contact."""
+    return when(lambda asked: _chosen(asked.subject, 2), *deviations)
+
+
+# Ways of paging
+
+
+def older_paging() -> tuple[Deviation, ...]:
+    """Know `next` alone, an offset, as the first generation of the list does."""
+    return ignore("page_token"), drop("links")
+
+
+def links_only() -> Deviation:
+    """Name the next page by links alone, as the second generation of the list does."""
+    return drop("pagination")
+
+
+def link(change: Callable[[str], str]) -> tuple[Deviation, Deviation]:
+    """Spell `links.next` otherwise, where it names a page, and name no other way to it."""
+    return links_only(), convert("links.next", lambda found: change(found) if found else found)
+
+
+def token_of(url: str) -> str:
+    """The page token of a link."""
+    return parse_qs(urlsplit(url).query).get("page_token", [""])[-1]
+
+
+def pages_after_the_end(page: Callable[[int, str], Any]) -> tuple[Deviation, ...]:
+    """Name pages behind the last one of the list; `page` makes the n-th from its number and a link to the next one."""
+    base = "https://api.drift.com/conversations/list?page_token=end-"
+
+    def answer(asked: Asked) -> Answer | None:
+        token = asked.first("page_token")
+        if not token.startswith("end-"):
+            return None
+        number = int(token.removeprefix("end-"))
+        return Answer(200, page(number, f"{base}{number + 1}"), {})
+
+    return links_only(), on_last_page(put("links.next", f"{base}1")), Deviation(ask=answer)
+
+
+def hidden_pages(number: int) -> tuple[Deviation, ...]:
+    """Put so many empty pages before the second page of the list."""
+    base = "https://api.drift.com/conversations/list?page_token="
+
+    def answer(asked: Asked) -> Answer | None:
+        left, sign, token = asked.first("page_token").partition("~")
+        if not sign:
+            return None
+        if int(left):
+            return Answer(200, {"data": [], "links": {"next": f"{base}{int(left) - 1}~{token}"}}, {})
+        asked.query["page_token"] = [token]
+        return None
+
+    def mark(asked: Asked, content: Any) -> Any:
+        found = found_at(content, "links.next")
+        if asked.first("page_token") or not found:
+            return content
+        return placed(content, "links.next", f"{base}{number}~{token_of(found)}")
+
+    return links_only(), Deviation(ask=answer), edit_with(mark)
+
+
+def message_pages(
+    size: int, *, first: int = 1, overlap: int = 0, newest_first: bool = False, end: Any = None
+) -> Deviation:
+    """Answer the messages in pages of another size or order; `end` is the `pagination` of the last page."""
+
+    def answer(asked: Asked) -> Answer | None:
+        found = asked.drift.messages(int(asked.subject))
+        if found is None:
+            return None
+        if newest_first:
+            found = found[::-1]
+        page = asked.number("next", first)
+        start = (page - first) * (size - overlap)
+        content: dict[str, Any] = {"data": {"messages": found[start : start + size]}}
+        if start + size < len(found):
+            content["pagination"] = {"more": True, "next": str(page + 1)}
+        elif end is not None:
+            content["pagination"] = end
+        return Answer(200, content, {})
+
+    return Deviation(ask=answer)
+
+
+def pages(size: int, name: Callable[[Any, int], Any]) -> Deviation:
+    """Cut a list that is not paged into pages; `name` adds the way to the page that begins at an offset."""
+
+    def change(asked: Asked, content: Any) -> Any:
+        place = place_of(asked.path)
+        start = max((asked.number(key) for key in ("next", "page_token", "index")), default=0)
+        found = found_at(content, place)
+        if not isinstance(found, list):
+            return content
+        cut = placed(content, place, found[start : start + size])
+        return name(cut, start + size) if start + size < len(found) else cut
+
+    return edit_with(change)
+
+
+# Reports and meetings
+
+
+def report_range(asked: Asked) -> tuple[Any, Any] | None:
+    """The two values between which `updatedAt` lies in a report that is asked for."""
+    given = asked.body.get("filters", []) if isinstance(asked.body, Mapping) else []
+    for one in given:
+        if one.get("property") == "updatedAt" and one.get("operation") == "BETWEEN":
+            return one["values"][0], one["values"][1]
+    return None
+
+
+def report_days(asked: Asked) -> float:
+    """How many days a report covers."""
+    bounds = report_range(asked)
+    return (moment(bounds[1]) - moment(bounds[0])) / DAY if bounds else float("inf")
+
+
+def meeting_days(asked: Asked) -> float:
+    """How many days are asked for meetings."""
+    return (asked.number("max_start_time") - asked.number("min_start_time")) / DAY
+
+
+def moment(value: Any) -> int:
+    """A time of a report's filter in epoch milliseconds."""
+    text = str(value)
+    if text.removeprefix("-").isdigit():
+        return int(text)
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def iso(value: Any) -> str:
+    """A time in epoch milliseconds as ISO 8601."""
+    return datetime.fromtimestamp(value / 1000, UTC).isoformat().replace("+00:00", "Z")
