@@ -88,7 +88,7 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 		.tmp/runtime/bin/python > .tmp/sbom.json
 	@$(PY) -m supply_chain.sbom build/sbom.json < .tmp/sbom.json
 
-mutants: .venv/ready ## change components.py in many ways, for half an hour; ONLY=DriftBackoffStrategy takes a part
+mutants: .venv/ready ## change components.py in many ways, for half an hour; ONLY=NamedPages takes a part
 	@$(PY) -m mutation $(ONLY)
 
 lock-pyairbyte: .venv/ready

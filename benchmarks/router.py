@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 from airbyte_cdk.sources.declarative.partition_routers.substream_partition_router import ParentStreamConfig
@@ -15,7 +16,7 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from airbyte_cdk.sources.types import Record
 
 from benchmarks.process import Failed
-from components import OldestFirstSubstreamRouter
+from components import OldestFirstSubstreamRouter, notes_of
 
 _NEWEST = 1_700_000_000_000
 _APART = 60_000
@@ -59,8 +60,15 @@ def main() -> None:
         parameters={},
         incremental_dependency=True,
     )
-    router = OldestFirstSubstreamRouter(parent_stream_configs=[parent], config={}, parameters={}, name="messages")
-    slices = sum(1 for _ in router.stream_slices())
+    config, budget = {"max_requests_per_second": 35}, SimpleNamespace()
+    router = OldestFirstSubstreamRouter(
+        parent_stream_configs=[parent], config=config, parameters={}, api_budget=budget, name="messages"
+    )
+    slices = 0
+    for _ in router.stream_slices():
+        # As a worker does at the end of each child.
+        notes_of(budget, "messages").room.release()
+        slices += 1
     if slices != conversations:
         raise Failed(f"{slices:,} of {conversations:,} conversations were yielded")
 

@@ -31,7 +31,7 @@ _SECONDS_TO_STOP = 5.0
 # The CDK puts the stream that it tried before the reason.
 _TRIED = re.compile(r"^Stream \S+ is not available: ")
 # The connector's back-off tells of a retry in these words (components.py).
-_RETRY = re.compile(r"Waiting .+ before attempt \d+")
+_RETRY = re.compile(r"Retrying in [\d.]+ seconds")
 
 
 @dataclass(frozen=True)

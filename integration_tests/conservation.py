@@ -1,8 +1,7 @@
 """The conservation law: what was read is what Drift holds, or a run said that it is not and a later one mends it.
 
 A story is plain data: a Drift, how it answers, what is selected, and steps, each a change of Drift or a sync. `tell`
-plays it with one of two drivers, `in_process` and `as_process`, and raises `Lost` at the first row that is missing,
-wrong or made up.
+plays it with the connector as a process, and raises `Lost` at the first row that is missing, wrong or made up.
 
 The destination keeps the last version of each key. It commits the records of a stream when it is handed a state of
 that stream or the stream is complete; what a run that fails or is killed left behind may be committed or dropped, as
@@ -10,30 +9,15 @@ the story says. The next sync is given the newest state of each incremental stre
 """
 
 import json
-import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
-import backoff._sync
-import pytest
-from airbyte_cdk.entrypoint import AirbyteEntrypoint
-from airbyte_cdk.exception_handler import assemble_uncaught_exception
-from airbyte_cdk.models import AirbyteStateMessageSerializer, ConfiguredAirbyteCatalogSerializer
-from airbyte_cdk.sources.declarative import concurrent_declarative_source
-from airbyte_cdk.sources.declarative.incremental import ConcurrentPerPartitionCursor
-from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
-from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.connector import ROOT, Run, access_token, catalog, key_of, run
@@ -43,7 +27,6 @@ from sandbox import METRICS, MISSING, Drift, Fault, Options, Sandbox
 Row = dict[str, Any]
 Story = dict[str, Any]
 Step = dict[str, Any]
-Driver = Callable[..., Run]
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -53,12 +36,10 @@ START = 100 * DAY
 HISTORY_DAYS = 90
 # Less than the look-back of 10 minutes by what a story takes at most.
 LATE = 9 * MINUTE
-# The streams whose `updatedAt` is lowered to Drift's clock.
-LOWERED = ("conversations", "conversation_details", "conversation_metrics")
 INCREMENTAL = ("conversations", "messages", "conversation_details", "contacts", "conversation_metrics", "meetings")
 EMAILS = 3
-# A server makes its `Date` once a second, where it has the time.
-SLOW_CLOCK = 10_000
+# A child says its state whenever a conversation is closed.
+PACE = Pace(state_seconds=0)
 
 
 class Lost(AssertionError):
@@ -99,11 +80,11 @@ def now() -> int:
 class World:
     """Drift, what the destination holds, and the state that the platform keeps."""
 
-    def __init__(self, story: Story, sandbox: Sandbox, driver: Driver) -> None:
+    def __init__(self, story: Story, sandbox: Sandbox) -> None:
         sizes = dict(story["drift"])
         edges = sizes.pop("edges", [])
         self.drift = LivelyDrift(history_days=HISTORY_DAYS, now=now() - 12 * MINUTE, **sizes)
-        self.sandbox, self.driver, self.story = sandbox, driver, story
+        self.sandbox, self.story = sandbox, story
         self.streams: dict[str, str] = story["streams"]
         sandbox.drift = sandbox.service.drift = self.drift
         self.options = Options(rate_limit=None, reports_per_minute=None, **story.get("options", {}))
@@ -244,10 +225,16 @@ class World:
         self.sandbox.options = replace(self.options, reports_row_cap=step.get("reports_row_cap"))
         given = [self.states[stream] for stream in sorted(self.states)]
         before = self._held()
-        read = self.driver(
-            self.config, catalog(**self.streams), deepcopy(given), step.get("kill_after"), self.story.get("page_size")
+        read = run(
+            "read",
+            self.config,
+            catalog(**self.streams),
+            given,
+            pace=PACE,
+            kill_after=step.get("kill_after"),
+            manifest=manifest(self.story.get("page_size")),
         )
-        after, ended = self._held(), now()
+        after = self._held()
         for stream in self.streams:
             self.ever[stream] |= before[stream].keys() | after[stream].keys()
         self._deliver(read, keeps=step.get("keeps", True))
@@ -255,7 +242,7 @@ class World:
         self.log.append("killed" if was_killed else "failed" if read.code else "complete")
         for stream in self.streams:
             if read.statuses.get(stream) == "COMPLETE":
-                self._hold(stream, before[stream], after[stream], ended)
+                self._hold(stream, before[stream], after[stream])
                 if self.streams[stream] == "full_refresh":
                     self.silent[stream].clear()
             elif not was_killed:
@@ -297,7 +284,7 @@ class World:
             if is_complete or (keeps and not is_full[stream]):
                 commit(stream)
 
-    def _hold(self, stream: str, before: dict[Any, Row], after: dict[Any, Row], ended: int) -> None:
+    def _hold(self, stream: str, before: dict[Any, Row], after: dict[Any, Row]) -> None:
         """The law for one complete stream.
 
         Every row that Drift held before and after the sync is there. It is as Drift has it if it did not change
@@ -310,7 +297,7 @@ class World:
             silent = None if is_full else self.silent[stream].get(key)
             if key not in rows and silent != "row":
                 raise Lost(f"{stream} is complete without {key}: {after[key]}")
-            if not silent and before[key] == after[key] and not _is_same(stream, after[key], rows[key], ended):
+            if not silent and before[key] == after[key] != rows[key]:
                 raise Lost(f"{stream} has {key} as {rows[key]}, where Drift has {after[key]}")
         known = before.keys() | after.keys() if is_full else self.ever[stream]
         if rows.keys() - known:
@@ -331,23 +318,9 @@ def _as_written(row: Row) -> Row:
     return {"conversationId": row["conversationId"]} | {name: one for name, one in figures if one != "NaN"}
 
 
-def _is_same(stream: str, held: Row, written: Row, ended: int) -> bool:
-    """Whether a row is as Drift has it, but for a time that was ahead of the clock of its answer, and is lowered to it.
-
-    That clock is the end of a second, and a busy sandbox tells it some seconds late.
-    """
-    at, lowered = held.get("updatedAt"), written.get("updatedAt")
-    if stream not in LOWERED or not isinstance(at, int) or not isinstance(lowered, int):
-        return held == written
-    is_lowered = lowered < at and lowered % 1000 == 999 and (at - lowered <= SLOW_CLOCK or at > ended)
-    if not is_lowered and at > ended + 1000:
-        return False
-    return held == (written | {"updatedAt": at} if is_lowered else written)
-
-
-def tell(story: Story, sandbox: Sandbox, driver: Driver) -> World:
+def tell(story: Story, sandbox: Sandbox) -> World:
     """Play a story to its end, and then a sync of a Drift that answers well, which must mend whatever went wrong."""
-    world = World(story, sandbox, driver)
+    world = World(story, sandbox)
     for step in story["steps"]:
         if step["do"] == "sync":
             world.sync(step)
@@ -359,125 +332,23 @@ def tell(story: Story, sandbox: Sandbox, driver: Driver) -> World:
     return world
 
 
-# Drivers
-
-
-def as_process(
-    config: Mapping[str, Any],
-    streams: Mapping[str, Any],
-    state: list[dict[str, Any]],
-    kill_after: int | None,
-    page_size: int | None,
-) -> Run:
-    """A read of the real connector in a process of its own, killed once it has printed `kill_after` records.
-
-    Its pages are those of the manifest, whatever `page_size` says.
-    """
-    return run("read", config, streams, state, pace=Pace(state_seconds=0), kill_after=kill_after)
-
-
-def in_process(
-    config: Mapping[str, Any],
-    streams: Mapping[str, Any],
-    state: list[dict[str, Any]],
-    kill_after: int | None,
-    page_size: int | None,
-) -> Run:
-    """A read of manifest.yaml and components.py in this process, left alone after `kill_after` records and states.
-
-    With small pages (`page_size`), a checkpoint after three conversations and no budget. Call it within `hurry`.
-    """
-    selected = [stream["stream"]["name"] for stream in streams["streams"]]
-    source = _Source(
-        selected=selected,
-        page_size=page_size,
-        path_to_yaml="",
-        config=deepcopy(dict(config)),
-        catalog=ConfiguredAirbyteCatalogSerializer.load(dict(streams)),
-        state=[AirbyteStateMessageSerializer.load(one) for one in state],
-    )
-    lines: list[str] = []
-    code, seen = 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["read"]
-        for name, content in {"config": config, "catalog": streams, "state": state}.items():
-            path = Path(folder, f"{name}.json")
-            path.write_text(json.dumps(content), encoding="utf-8")
-            command += [f"--{name}", str(path)]
-        said = AirbyteEntrypoint(source).run(AirbyteEntrypoint.parse_args(command))
-        try:
-            for line in said:
-                if kill_after is not None and seen >= kill_after:
-                    code = -9
-                    break
-                lines.append(line)
-                seen += line.startswith(('{"type":"RECORD"', '{"type":"STATE"'))
-        except Exception as error:
-            code = 1
-            message = assemble_uncaught_exception(type(error), error).as_airbyte_message()
-            lines.append(AirbyteEntrypoint.airbyte_message_to_string(message))
-        finally:
-            # Nothing of a read that was left alone may reach the sandbox later.
-            source._concurrent_source._threadpool._threadpool.shutdown(cancel_futures=True)
-            said.close()
-    return Run(code, [json.loads(line) for line in lines], "")
-
-
-class _Source(YamlDeclarativeSource):
-    """The source of the real manifest; what is the same in all reads is made once."""
-
-    _prepared: ClassVar[dict[int | None, bytes]] = {}
-
-    def __init__(self, selected: list[str], page_size: int | None, **given: Any) -> None:
-        self._selected, self._page_size = selected, page_size
-        super().__init__(**given)
-
-    def _create_streams(self, selected_configs: Any, all_configs: Any) -> Any:
-        wanted = [stream for stream in selected_configs if stream["name"] in self._selected]
-        return super()._create_streams(wanted, all_configs)
-
-    def _read_and_parse_yaml_file(self, path_to_yaml_file: str) -> dict[str, Any]:
-        return _manifest(self._page_size)
-
-    def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        if self._page_size not in self._prepared:
-            self._prepared[self._page_size] = pickle.dumps(super()._pre_process_manifest(deepcopy(manifest)))
-        return dict(pickle.loads(self._prepared[self._page_size]))  # noqa: S301 (our own bytes)
-
-    def _validate_source(self) -> None:
-        pass
-
-
 @cache
-def _manifest(page_size: int | None) -> dict[str, Any]:
-    manifest: dict[str, Any] = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
-    definitions = manifest["definitions"]
+def manifest(page_size: int | None) -> Path:
+    """A copy of manifest.yaml with small pages, and a floor after three conversations."""
+    content: dict[str, Any] = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
+    definitions = content["definitions"]
     for router in ("conversations_router", "contacts_router"):
         definitions[router]["checkpoint_every"] = 3
     if page_size is not None:
-        for paginator in ("conversations_paginator", "accounts_paginator"):
-            definitions[paginator]["pagination_strategy"]["page_size"] = page_size
-    del manifest["api_budget"]
-    manifest["concurrency_level"]["default_concurrency"] = 6
-    return manifest
-
-
-@contextmanager
-def hurry() -> Iterator[None]:
-    """For `in_process`: nothing waits, and a child says its state whenever a partition is closed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        for module in (rate_limiting, backoff._sync):
-            patch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: None))
-        patch.setattr(ConcurrentPerPartitionCursor, "_throttle_state_message", lambda cursor: time.time())
-        # After a crash nobody answers any more.
-        patch.setattr(import_module("components").Health, "LONGEST_WAIT", 0.0)
-        schema = cache(concurrent_declarative_source.get_declarative_component_schema)
-        patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", schema)
-        yield
+        definitions["conversations"]["$parameters"]["first"] = f"limit={page_size}&page_token="
+        definitions["accounts"]["$parameters"]["first"] = f"index=0&size={page_size}"
+    path = Path(tempfile.mkdtemp(), f"manifest-{page_size}.yaml")
+    # JSON is YAML.
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
 
 
 if __name__ == "__main__":
-    with Sandbox() as sandbox, hurry():
+    with Sandbox() as sandbox:
         for line in sys.stdin:
-            print(tell(json.loads(line), sandbox, in_process).log)
+            print(tell(json.loads(line), sandbox).log)

@@ -9,7 +9,7 @@ from integration_tests.test_read import assert_complete
 from sandbox import Drift, Fault, Options, Sandbox
 
 LIST = "/conversations/list"
-WAIT = re.compile(r"^Drift answered GET (\S+) with HTTP 429\. Waiting (\d+\.\d) s before attempt (\d+)\.$")
+WAIT = re.compile(r"Rate limit exceeded \(HTTP 429\)\. Retrying in ([\d.]+) seconds\.")
 
 
 def most_within(seconds: float, moments: Sequence[float]) -> int:
@@ -28,14 +28,14 @@ def test_the_budget_holds_off_drifts_limit() -> None:
 
 
 def test_reports_have_a_budget_of_their_own() -> None:
-    """Of more than 150 reports Drift is asked for no more than it allows in a minute, and all of them arrive."""
-    drift = Drift(conversations=100)
+    """Of more than 100 reports, since Drift cuts each, it is asked for no more than it allows in a minute."""
+    drift = Drift(conversations=400, history_days=1000)
     pace = Pace(budget=20)
-    with Sandbox(drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
+    with Sandbox(drift, Options(rate_limit=None, reports_per_minute=None, reports_row_cap=10)) as sandbox:
         read = run("read", access_token(sandbox.url), catalog("conversation_metrics", "users"), pace=pace)
         moments = [request.at for request in sandbox.journal.requests("/reports/")]
     assert_complete(read, drift, ("conversation_metrics", "users"))
-    assert len(moments) > 150, len(moments)
+    assert len(moments) > 100, len(moments)
     assert most_within(60 / pace.budget, moments) <= 60
 
 
@@ -50,14 +50,12 @@ def test_a_shared_limit_slows_the_sync_down() -> None:
 
 
 def test_ten_minutes_of_throttling_fail_nothing() -> None:
-    """Ten minutes without another answer than 429 do not fail a sync, and the log tells each wait and its length."""
+    """Ten minutes without another answer than 429 do not fail a sync, and the log tells each wait."""
     drift = Drift(conversations=20)
     faults = [Fault(LIST, "status", status=429, times=30), Fault("/users/list", "status", status=429, times=30)]
     with Sandbox(drift, Options(rate_limit=None), faults=faults) as sandbox:
         read = run("read", access_token(sandbox.url), catalog("messages", "users"))
     assert_complete(read, drift, ("messages", "users"))
-    told = [match.groups() for line in read.logs if (match := WAIT.match(line))]
-    for path in (LIST, "/users/list"):
-        waits = [(float(seconds), int(attempt)) for asked, seconds, attempt in told if asked == path]
-        assert [attempt for _, attempt in waits] == list(range(2, 32)), waits
-        assert sum(seconds for seconds, _ in waits) > 600, waits
+    waits = [float(match[1]) for line in read.logs if (match := WAIT.search(line))]
+    assert len(waits) == 60
+    assert sum(waits) > 2 * 600, waits

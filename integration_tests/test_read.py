@@ -16,7 +16,7 @@ SIZES = {
     "one row": Drift(accounts=1, conversations=1, users=1),
     "one full page": Drift(accounts=65, conversations=50, users=1),
     "full pages": Drift(accounts=130, conversations=100, users=2),
-    "many pages": Drift(accounts=1003, conversations=1234, users=40, ties=120),
+    "many pages": Drift(accounts=603, conversations=734, users=40, ties=120),
 }
 
 
@@ -31,26 +31,44 @@ def assert_complete(read: Run, drift: Drift, streams: tuple[str, ...] = EVERY_ST
             assert not {key: count for key, count in missing.items() if count}, stream
 
 
-@pytest.mark.parametrize("paging", ["next", "links", "both"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "paging"),
+    [
+        ("empty", "both"),
+        ("one row", "next"),
+        ("one full page", "links"),
+        ("full pages", "both"),
+        ("full pages", "next"),
+        ("many pages", "next"),
+        ("many pages", "links"),
+    ],
+)
 def test_every_record_is_read_once(size: str, paging: str) -> None:
     """In each generation of paging, with the maxima of each endpoint enforced, exactly Drift's keys are read."""
-    drift, streams = SIZES[size], CHEAP_STREAMS if size == "many pages" or paging != "both" else EVERY_STREAM
+    drift, streams = SIZES[size], CHEAP_STREAMS if size == "many pages" else EVERY_STREAM
     with Sandbox(drift, Options(paging=paging, over_limit="refuse", reports_per_minute=None)) as sandbox:
         read = run("read", access_token(sandbox.url), catalog(*streams))
     assert_complete(read, drift, streams)
 
 
-@pytest.mark.parametrize("paging", ["next", "links", "both"])
 @pytest.mark.parametrize(
-    "last_page", ["omitted", "null", "empty_string", "more_false", "empty_page", "empty_page_repeats"]
+    ("last_page", "paging"),
+    [
+        ("omitted", "links"),
+        ("null", "next"),
+        ("empty_string", "links"),
+        ("more_false", "next"),
+        ("more_false", "both"),
+        ("empty_page", "both"),
+        ("empty_page_repeats", "next"),
+        ("empty_page_repeats", "links"),
+    ],
 )
 def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) -> None:
     """However Drift says that there is no further page, of messages too, the walk ends there, complete."""
     # Some of these conversations have 50, 51 and 100 messages: one full page, one and a bit, two.
     drift = Drift(accounts=130, conversations=100, users=1)
-    # An empty page of accounts that names itself again is an error: it does not move forward.
-    streams = ("conversations", "messages") if last_page == "empty_page_repeats" else (*LISTS, "messages")
+    streams = (*LISTS, "messages")
     with Sandbox(drift, Options(paging=paging, last_page=last_page, accounts_next="slash")) as sandbox:
         read = run("read", access_token(sandbox.url), catalog(*streams))
     assert_complete(read, drift, streams)

@@ -32,7 +32,7 @@ def test_no_cell_is_green_and_short(kind: str, details: Mapping[str, Any], lasts
 
 def test_the_matrix_sees_what_is_wrong() -> None:
     """A stream that ends green and short, and one that fails without a sentence for the user, are in the summary."""
-    sound = Cell("users", "reset", False, "COMPLETE", 0, 2, 1.0, "", True, 0)
+    sound = Cell("users", "reset", False, "COMPLETE", 0, 2, "", True, 0)
     wrong = [
         replace(sound, complete=False),
         replace(sound, status="INCOMPLETE", code=1, message="KeyError: 'data'"),

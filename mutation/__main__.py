@@ -1,7 +1,7 @@
 """Changes components.py in many small ways and looks whether a unit test fails each time: `make mutants`.
 
 mutmut makes the changes, in a copy in .tmp/mutants; the tests that run a changed line are run for each of them. It
-changes no module constants and no body of a decorated function (`@property`). `make mutants ONLY=DriftBackoffStrategy`,
+changes no module constants and no body of a decorated function (`@property`). `make mutants ONLY=NamedPages`,
 ONLY=unread or ONLY=Class.method takes a part, after some minutes in which every test runs once on the original.
 """
 

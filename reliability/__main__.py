@@ -6,6 +6,7 @@ import time
 
 from reliability import report
 from reliability.commands import EVIDENCE, ROOT
+from reliability.dialects import read_all
 from reliability.faults import FAULTS, ONCE_ONLY, Cell, cells
 from reliability.hostile import cases as hostile_cases
 from reliability.hostile import outcome
@@ -13,7 +14,7 @@ from reliability.secrets import findings
 from sandbox import Drift
 
 PAGE = ROOT / "docs" / "reliability.md"
-PARTS = ("faults", "hostile", "secrets", *EVIDENCE)
+PARTS = ("faults", "dialects", "hostile", "secrets", *EVIDENCE)
 
 
 def main() -> int:
@@ -34,6 +35,8 @@ def main() -> int:
                     found += cells(title, kind, details, lasts, drift)
             print(f"  {title}", flush=True)
         sections.append(report.faults(found))
+    if "dialects" in only:
+        sections.append(report.dialects(read_all()))
     if "hostile" in only:
         sections.append(report.hostile([outcome(case) for case in hostile_cases()]))
     if "secrets" in only:

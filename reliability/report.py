@@ -5,21 +5,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from integration_tests.connector import EVERY_STREAM
+from integration_tests.dialects import Outcome as Spoken
 from reliability import faults as fault_matrix
 from reliability.commands import EVIDENCE, Ended, Evidence
+from reliability.dialects import came_out
 from reliability.hostile import Outcome
 from reliability.secrets import Finding
 
 INTRODUCTION = """# How the promise is held
 
-Every record or a loud failure; nothing leaks. This page is written by `make prove`, which runs the connector as a real
-process against a local Drift and notes what came of it. Waits are those that the connector announced; the process
-itself waits a thousandth of them.
+Every record or an error; nothing leaks. `make prove` writes this page: it runs the connector as a process against a
+local Drift and notes what came out. The process waits a thousandth of the time between attempts.
 """
 TITLES = (
-    "What Drift can do wrong",
-    "What nobody should send",
-    "What leaves the connector",
+    "Faults",
+    "Dialects",
+    "Hostile responses",
+    "Secrets and personal data",
     *(evidence.title for evidence in EVIDENCE.values()),
 )
 
@@ -63,13 +65,13 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
     groups: dict[tuple[str, bool, str, int, int, str], list[fault_matrix.Cell]] = {}
     for cell in cells:
         message = re.sub(r"(GET|POST) /[^ ]*", "…", cell.message)
-        message = re.sub(r"/[a-z]+(/[a-z_{}]+)*(?= |\.)", "/…", message).replace(f"stream {cell.stream}", "stream …")
-        message = re.sub(r"(lacks the scope) \w+", r"\1 …", message)
+        message = re.sub(r"/[a-z]+(/[a-z_{}]+)*(?= |\.)", "/…", message).replace(
+            f"the {cell.stream} stream", "the … stream"
+        )
+        message = re.sub(r"\w+ scope", "… scope", message)
         groups.setdefault((cell.fault, cell.lasts, cell.outcome, cell.attempts, cell.code, message), []).append(cell)
     rows = []
     for (fault, lasts, outcome, attempts, code, message), alike in groups.items():
-        waited = [cell.waited for cell in alike]
-        seconds = f"{min(waited):.1f} to {max(waited):.1f} s"
         streams = [cell.stream for cell in alike]
         names = "all" if len(streams) == len(EVERY_STREAM) else ", ".join(f"`{name}`" for name in streams)
         if 6 < len(streams) < len(EVERY_STREAM):
@@ -83,7 +85,6 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
                 names,
                 outcome,
                 attempts,
-                seconds if max(waited) else "–",
                 code,
                 status,
                 message or "–",
@@ -95,7 +96,6 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
         "Streams",
         "Outcome",
         "Attempts",
-        "Waited",
         "Exit code",
         "Status",
         "Message",
@@ -107,7 +107,21 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
         f"{len(wrong)} green and short or without a sentence for the user."
     )
     note = "\nThe exit code is that of the whole sync: 1 as soon as one stream fails. The others are complete.\n"
-    return Section("What Drift can do wrong", summary, table(head, rows) + note, wrong)
+    return Section("Faults", summary, table(head, rows) + note, wrong)
+
+
+def dialects(found: Sequence[Spoken]) -> Section:
+    """One row for each dialect of the local Drift."""
+    rows = [(f"`{one.dialect.name}`", one.dialect.why, came_out(one)) for one in found]
+    wrong = [f"{one.dialect.name}: {problem}" for one in found for problem in one.problems]
+    wrongly = sum(bool(one.problems) for one in found)
+    red = sum(" red: " in one.came for one in found)
+    summary = (
+        f"{len(found)} ways in which the real Drift may differ from its documentation: {wrongly} with another outcome "
+        f"than the right one; {red} fail a stream with the reason, all others are green and complete."
+    )
+    head = ("Dialect", "Why Drift may do so", "What came out")
+    return Section("Dialects", summary, table(head, rows), wrong)
 
 
 def hostile(outcomes: Sequence[Outcome]) -> Section:
@@ -128,11 +142,10 @@ def hostile(outcomes: Sequence[Outcome]) -> Section:
     ]
     most = max(found.peak for found in outcomes)
     summary = (
-        f"{len(outcomes)} hostile answers: the right rows or a clear error each time, at most {most:.0f} MB of memory."
+        f"{len(outcomes)} hostile responses: the right rows or a clear error each, at most {most:.0f} MB of memory."
     )
-    return Section(
-        "What nobody should send", summary, table(("Answer", "Outcome", "Requests", "Peak memory"), rows), wrong
-    )
+    head = ("Response", "Outcome", "Requests", "Peak memory")
+    return Section("Hostile responses", summary, table(head, rows), wrong)
 
 
 def secrets(findings: Sequence[Finding]) -> Section:
@@ -165,7 +178,7 @@ def secrets(findings: Sequence[Finding]) -> Section:
         f"{len(findings)} runs of every verb, log level and failure: {len(wrong)} with a credential in any form, or"
         " with what people wrote, in the output, or with a file left behind."
     )
-    return Section("What leaves the connector", summary, table(head, rows), wrong)
+    return Section("Secrets and personal data", summary, table(head, rows), wrong)
 
 
 def ended(evidence: Evidence, commands: Sequence[Ended]) -> Section:

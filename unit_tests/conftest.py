@@ -36,6 +36,7 @@ from airbyte_cdk.test.state_builder import StateBuilder
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from backoff import _sync
+from urllib3.util import retry
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / "manifest.yaml"
@@ -260,8 +261,8 @@ class Drift:
 
     Every other host answers with a record whose key is 666; none of them may ever reach the output.
 
-    Whoever reads the reports asks at last for those that are dated ahead of the clock. There are none of them, and
-    that request is not kept, so that these tests can treat the reports as any other list; `has_ahead` changes that.
+    The meetings are asked for in windows. The first holds the clock; those ahead of it are empty and not kept, so that
+    these tests can treat the meetings as any other list. `has_ahead` changes that.
     """
 
     has_ahead = False
@@ -301,7 +302,7 @@ class Drift:
             known = [stream for stream in STREAMS.values() if stream.path == place.path]
             return self._response(request, Answer(known[0].body(666) if known else {"data": [{"id": 666}]}))
         if not self.has_ahead and self._is_ahead(prepared):
-            return self._response(request, Answer(report()))
+            return self._response(request, Answer({"data": []}))
         self.requests.append(prepared)
         if len(self.requests) > MOST_REQUESTS:
             raise RuntimeError(f"An endless loop: {len(self.requests)} requests, the last one {prepared.url}")
@@ -319,11 +320,9 @@ class Drift:
         return self._response(request, answer if isinstance(answer, Answer) else Answer(answer))
 
     def _is_ahead(self, request: requests.PreparedRequest) -> bool:
-        """Whether a report begins ahead of the clock and ends where no clock comes to."""
-        if urlsplit(request.url).path != REPORTS:
-            return False
-        low, high = json.loads(request.body or b"")["filters"][0]["values"]
-        return low > self.clock.now * 1000 and high == LATEST
+        """Whether a window of the meetings begins ahead of the clock."""
+        starts = parse_qs(urlsplit(str(request.url)).query).get("min_start_time", ["0"])
+        return int(starts[0]) > self.clock.now * 1000
 
     def _response(self, request: Any, answer: Answer) -> requests.Response:
         headers = {"Date": self.clock.date, "Content-Type": "application/json", **answer.headers}
@@ -476,6 +475,31 @@ def config(**more: Any) -> dict[str, Any]:
     return {"credentials": {"credentials": "access_token", "access_token": TOKEN}, **more}
 
 
+@dataclass
+class Parts:
+    """What the CDK built from the manifest for a stream: its components, which share their notes by the source."""
+
+    extractor: Any
+    pages: Any
+    handler: Any
+    authenticator: Any
+    router: Any
+
+
+def parts(*streams: str, **more: Any) -> list[Parts]:
+    """The components of streams of one source."""
+    source = Source(path_to_yaml=str(MANIFEST), config=config(**more))
+    built = {stream.name: stream for stream in source.streams({})}
+    found = []
+    for stream in streams:
+        retriever = built[stream]._stream_partition_generator._partition_factory._retriever
+        requester = retriever.requester
+        router = getattr(built[stream].cursor, "_partition_router", None)
+        extractor, pages = retriever.record_selector.extractor, retriever.paginator.pagination_strategy
+        found.append(Parts(extractor, pages, requester.error_handler, requester.authenticator, router))
+    return found
+
+
 class Connector:
     """Runs commands of the connector against the made-up Drift."""
 
@@ -566,12 +590,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     # A budget starts threads that never end, to give memory back; those of thousands of sources would fill the machine.
     monkeypatch.setattr(pyrate_limiter.BucketFactory, "schedule_leak", lambda *_: None)
     moments = count()
-    read_at = SimpleNamespace(time=clock.time, time_ns=lambda: int(clock.now * 1e9) + next(moments))
-    # Bodies come in real time.
-    read_at.sleep, read_at.monotonic = time.sleep, time.monotonic
-    # Nobody answers where a test drives the router itself.
-    monkeypatch.setattr(components.Health, "LONGEST_WAIT", 0.0)
-    monkeypatch.setattr(components, "time", read_at)
+    now_ns: dict[str, Any] = {"time": clock.time, "time_ns": lambda: int(clock.now * 1e9) + next(moments)}
+    monkeypatch.setattr(components, "time", SimpleNamespace(**{**vars(time), **now_ns}))
+    monkeypatch.setattr(retry, "time", SimpleNamespace(**{**vars(time), **now_ns}))
     # What the templates of the manifest look at.
     monkeypatch.setitem(jinja._ENVIRONMENT.globals, "now_utc", lambda: datetime.fromtimestamp(clock.now, UTC))
     return clock
@@ -614,5 +635,5 @@ def response(
     given = {"Date": formatdate(NOW / 1000, usegmt=True), **{n.replace("_", "-"): v for n, v in headers.items()}}
     made.headers.update({name: value for name, value in given.items() if value is not None})
     made.url = url
-    made.request = requests.Request(method, url, json=sent).prepare()
+    made.request = requests.Request(method, url, {"Authorization": f"Bearer {TOKEN}"}, json=sent).prepare()
     return made

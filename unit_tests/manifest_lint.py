@@ -142,6 +142,18 @@ def _custom_class(class_name: str, components: ModuleType | None) -> tuple[str, 
     return short, set(get_type_hints(getattr(components, short))) - GIVEN, None
 
 
+def _attributes(class_name: str, components: ModuleType | None) -> set[str]:
+    """Return the values that a class of components.py has by default, and takes from the parameters of a stream."""
+    found = getattr(components, class_name.removeprefix(COMPONENTS), object)
+    own = [base for base in found.__mro__ if base.__module__ == found.__module__ and base is not object]
+    return {
+        name
+        for base in own
+        for name, value in vars(base).items()
+        if not name.startswith("_") and isinstance(value, str | int | tuple)
+    }
+
+
 def _unused_parameters(
     node: Any, components: ModuleType | None, place: str = "", source: str | None = None
 ) -> Iterator[tuple[str, str]]:
@@ -171,7 +183,7 @@ def _takes(node: Any, parameter: str, components: ModuleType | None) -> bool:
         kind = node.get("type")
         fields = set(DEFINITIONS.get(kind, {}).get("properties", {})) if isinstance(kind, str) else set()
         if "class_name" in node:
-            fields |= _custom_class(node["class_name"], components)[1]
+            fields |= _custom_class(node["class_name"], components)[1] | _attributes(node["class_name"], components)
         return parameter in fields or any(_takes(value, parameter, components) for value in node.values())
     return False
 

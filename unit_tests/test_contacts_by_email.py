@@ -69,14 +69,16 @@ def test_no_address_no_request(drift: Drift, connector: Connector, given: Any) -
     assert (outcome.status(STREAM), outcome.records(STREAM), drift.requests) == ("COMPLETE", [], []), outcome.summary
 
 
-def test_as_many_contacts_as_the_limit_are_an_error(drift: Drift, connector: Connector) -> None:
-    """A hundred contacts of one address may be cut: an error, and ninety-nine are none."""
-    by_address(drift, {EMAIL: {"data": [contact(key) for key in range(99)]}})
-    assert len(read(connector, EMAIL).keys(STREAM)) == 99
-    by_address(drift, {EMAIL: {"data": [contact(key) for key in range(100)]}})
+def test_page_that_an_answer_names_is_followed(drift: Drift, connector: Connector) -> None:
+    """Should Drift give the contacts of a shared address in pages, all of them come."""
+    drift.answers(
+        PATH,
+        {"data": [contact(key) for key in range(100)], "links": {"next": f"{PATH}?email={EMAIL}&page_token=2"}},
+        {"data": [contact(100)]},
+    )
     outcome = read(connector, EMAIL)
-    assert (outcome.status(STREAM), outcome.records(STREAM)) == ("INCOMPLETE", [])
-    assert outcome.error(STREAM).message == "Drift answered only a part of GET /contacts, which is read as a whole."
+    assert (outcome.status(STREAM), sorted(outcome.keys(STREAM))) == ("COMPLETE", list(range(101))), outcome.summary
+    assert drift.queries(PATH)[1]["page_token"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
-
-from components import DAY, MeetingsPagination, ReportsPagination
 
 ROOT = Path(__file__).parents[1]
 PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -62,8 +61,9 @@ def table(text: str, first: str) -> list[list[str]]:
 
 
 def explained() -> list[tuple[str, str, str]]:
-    """Message, cause and fix of each message of the troubleshooting tables; a row may explain several."""
-    rows = table(section(DOCS, "Limitations & troubleshooting"), "Message")
+    """The rows of the tables of messages and of log lines; a row may explain several, which share cause and fix."""
+    text = section(DOCS, "Limitations & troubleshooting")
+    rows = [*table(text, "Message"), *table(text, "Log line")]
     return [(message, cause, fix) for messages, cause, fix in rows for message in messages.split("<br/>")]
 
 
@@ -83,15 +83,22 @@ def stream_row(name: str) -> list[str]:
 
 
 def flat(message: str) -> str:
-    """A message with one blank between words and a hole for each value that is filled in."""
-    message = re.sub(r"\{\{.*?\}\}", HOLE, " ".join(message.split()))
-    return message.replace("{", "").replace("}", "").strip()
+    """A message with one blank between words and one hole for the values that are filled in."""
+    message = re.sub(r"\{+[^{}]*\}+", HOLE, " ".join(message.split()))
+    return re.sub(rf"{HOLE}(?: {HOLE})+", HOLE, message).strip()
+
+
+def pieces(message: str) -> list[str]:
+    """What stands between the holes of a message, without punctuation at the ends; single words are left out."""
+    found = (piece.strip(" .:;,()") for piece in message.split(HOLE))
+    return [piece for piece in found if " " in piece]
 
 
 def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[str]:
-    """Every `error_message` and `failure_message` of the manifest."""
+    """Every text of the manifest that a user may be shown."""
     if isinstance(node, dict):
-        yield from (flat(node[key]) for key in ("error_message", "failure_message") if isinstance(node.get(key), str))
+        shown = ("error_message", "failure_message", "missing_scope", "refused_token")
+        yield from (flat(node[key]) for key in shown if isinstance(node.get(key), str))
         for value in node.values():
             yield from messages_of_the_manifest(value)
     elif isinstance(node, list):
@@ -100,59 +107,44 @@ def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[st
 
 
 def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
-    """Every text of `failure(…)`, of `logger.warning(…)` and of what `trouble_of` returns, values replaced by a hole.
+    """Every text of the code that is a sentence, or tells what an answer came `with` or `without`.
 
-    A constant of the module that ends a text is a sentence of its own.
+    A value is a hole, unless it is a text that the same function wrote before.
     """
-    constants = {
-        node.targets[0].id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.targets[0], ast.Name)
-    }
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        assigned: dict[str, list[ast.expr]] = {}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                assigned.setdefault(node.targets[0].id, []).append(node.value)
-        for node in ast.walk(function):
-            said: list[ast.expr] = []
-            if isinstance(node, ast.Call) and node.args:
-                called = ast.unparse(node.func)
-                if called in ("failure", "logger.warning", "UnexpectedAnswer"):
-                    said = assigned.get(ast.unparse(node.args[0]), [node.args[0]])
-            elif isinstance(node, ast.Return) and node.value and function.name == "trouble_of":
-                said = [node.value]
-            for expression in said:
-                yield from texts(expression, assigned, constants)
+    seen = set[ast.AST]()
+    for scope in [*(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), tree]:
+        inside = [node for node in ast.walk(scope) if node not in seen]
+        seen.update(inside)
+        documentation = {id(node.value) for node in inside if isinstance(node, ast.Expr)}
+        texts = [node for node in inside if isinstance(node, ast.JoinedStr)]
+        parts = {id(part) for text in texts for part in ast.walk(text) if part is not text}
+        for node in inside:
+            if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in documentation | parts:
+                text = flat(_text(node, inside))
+                if len(re.findall(r"\b[A-Za-z]{2,}\b", text)) > 3 or re.match(r"with(out)? [a-z]|[A-Z].* .*\.$", text):
+                    yield text
 
 
-def texts(expression: ast.expr, assigned: dict[str, list[ast.expr]], constants: dict[str, str]) -> Iterator[str]:
-    """The texts that an expression can be; none where it is not written out."""
-    if isinstance(expression, ast.IfExp):
-        yield from texts(expression.body, assigned, constants)
-        yield from texts(expression.orelse, assigned, constants)
-    elif isinstance(expression, ast.Constant) and isinstance(expression.value, str):
-        yield flat(expression.value)
-    elif isinstance(expression, ast.JoinedStr):
-        parts = []
-        for part in expression.values:
-            if isinstance(part, ast.Constant):
-                parts.append(str(part.value))
-                continue
-            name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
-            values = [value for value in assigned.get(name, []) if value.lineno < expression.lineno][-1:]
-            if name in constants:
-                yield flat(constants[name])
-            elif values and isinstance(values[0], ast.Constant | ast.JoinedStr):
-                parts.append(list(texts(values[0], assigned, constants))[-1])
-            else:
-                parts.append(HOLE)
-        yield flat("".join(parts))
+def _text(node: ast.AST, inside: list[ast.AST]) -> str:
+    """A text as it is shown, empty for what is none."""
+    if not isinstance(node, ast.JoinedStr):
+        return str(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    shown = []
+    for part in node.values:
+        name = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+        before = [
+            assigned.value
+            for assigned in inside
+            if isinstance(assigned, ast.Assign)
+            and ast.unparse(assigned.targets[0]) == name
+            and assigned.lineno < node.lineno
+            and isinstance(assigned.value, ast.Constant | ast.JoinedStr)
+        ]
+        shown.append(_text(before[-1], inside) if before else _text(part, inside) or HOLE)
+    return "".join(shown)
 
 
-MESSAGES = sorted({*messages_of_the_manifest(), *messages_of_the_components()} - {HOLE})
+MESSAGES = sorted({*messages_of_the_manifest(), *messages_of_the_components()})
 
 
 def slug(heading: str) -> str:
@@ -218,12 +210,10 @@ def test_every_stream_is_described() -> None:
     assert described == list(STREAMS)
 
 
-@pytest.mark.parametrize("path", [DOCS, ROOT / "AGENTS.md"], ids=lambda path: path.name)
-def test_deletions_are_told_of_every_stream(path: Path) -> None:
-    """One table says of each stream what becomes of rows that vanish from Drift; page and AGENTS.md have the same."""
-    rows = table(path.read_text(encoding="utf-8"), "Rows that vanish from")
+def test_deletions_are_told_of_every_stream() -> None:
+    """One table says of each stream what becomes of rows that vanish from Drift."""
+    rows = table(section(DOCS, "Limitations & troubleshooting"), "Rows that vanish from")
     assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(STREAMS)
-    assert rows == table(DOCS.read_text(encoding="utf-8"), "Rows that vanish from")
     assert all(len(row) == 3 and all(row) for row in rows), rows
 
 
@@ -251,17 +241,21 @@ def test_scopes_are_told_with_their_streams() -> None:
 def test_the_figures_are_those_of_the_manifest() -> None:
     """Page sizes, windows and limits that the page for users states are the manifest's."""
     text = " ".join(section(DOCS, "Performance considerations").split())
-    sizes = {
-        name: STREAMS[name]["retriever"]["paginator"]["pagination_strategy"]["page_size"]
-        for name in ("conversations", "messages", "accounts")
-    }
-    expected = "A page holds {conversations} conversations, {messages} messages or {accounts} accounts"
-    assert expected.format(**sizes) in text
+    first = {name: dict(parse_qsl(STREAMS[name]["$parameters"].get("first", ""))) for name in STREAMS}
+    expected = f"A page holds {first['conversations']['limit']} conversations or {first['accounts']['size']} accounts"
+    assert expected in text
     reports = MANIFEST["api_budget"]["policies"][0]["rates"][1]
     assert reports["interval"] == "PT1M"
     assert f"at most {reports['limit']} reports a minute" in text
-    assert f"windows of {ReportsPagination.widest // DAY} days" in text
-    meetings = f"{MeetingsPagination.days_back} days back to {MeetingsPagination.days_ahead} days ahead"
+    days = {name: STREAMS[name]["incremental_sync"]["step"][1:-1] for name in ("conversation_metrics", "meetings")}
+    assert f"`conversation_metrics` are read in windows of {days['conversation_metrics']} days" in text
+    assert f"`meetings` in windows of {days['meetings']} days" in text
+    assert f"1 for each {days['conversation_metrics']} days since 2014" in text
+    cursor = STREAMS["meetings"]["incremental_sync"]
+    back, ahead = (re.search(r"(\d+) \* 86400", cursor[end]["datetime"]) for end in ("start_datetime", "end_datetime"))
+    assert back
+    assert ahead
+    meetings = f"from {back[1]} days back (less an hour) to {ahead[1]} days ahead"
     assert meetings in " ".join(section(DOCS, "Supported sync modes").split())
 
 
@@ -292,59 +286,50 @@ def test_prerequisites_know_the_range_of_the_rate() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_message_is_explained(message: str) -> None:
-    """Each message that manifest and components can show is in a troubleshooting table, as it stands."""
-    rows = explained()
-    if message.startswith(HOLE) or (message[0].isupper() and message.endswith(".")):
-        assert message in [row[0] for row in rows], message
-    else:  # what is wrong with an answer, told within another message
-        kind = message.split(" at …")[0].replace("JSON that has not …", "JSON that has not")
-        assert any(kind in row[1] for row in rows), kind
+    """Each text that manifest and components can show is in a table of messages or log lines, word for word."""
+    page = " ".join(cell for row in explained() for cell in row[:2])
+    assert [piece for piece in pieces(message) if piece not in page] == [], message
 
 
 def test_no_message_is_explained_that_is_never_shown() -> None:
-    """The troubleshooting tables hold no message that is never shown, none twice, and a cause and a fix for each."""
+    """The tables hold no sentence that is never shown, no message twice, and a cause and a fix for each."""
     rows = explained()
-    assert [message for message, _, _ in rows if message not in MESSAGES] == []
+    sentences = [sentence for message, _, _ in rows for sentence in re.split(r"(?<=[.;]) ", message)]
+    unknown = [
+        sentence
+        for sentence in sentences
+        if not any(all(piece in shown for piece in pieces(sentence)) for shown in MESSAGES)
+    ]
+    assert unknown == []
     assert len({message for message, _, _ in rows}) == len(rows)
     assert [row for row in rows if not all(row)] == []
 
 
 def test_messages_are_found() -> None:
-    """The search for messages sees texts, variables, f-strings, choices and sentences of the module."""
+    """The search for messages sees texts, f-strings, texts within texts and constants, but neither docs nor names."""
     tree = ast.parse(
         """
-END = "It ends."
+END = "It ends here at last."
 def one(x):
-    raise failure("Plain.")
+    "This is a documentation string."
+    raise failure("Plain words of an error.")
 def two(x):
-    message = f"It is {x}."
-    raise failure(message)
-def three(x):
-    raise failure(f"Here {x}. {END}")
-def four(x):
-    raise UnexpectedAnswer("this" if x else "that")
-def five(x):
-    first = "First."
-    raise failure(f"{first} Then.")
-def six(x):
-    begun = f"Begun {x}"
-    raise failure(f"{begun}, ended.")
-    begun = f"Again {x}"
-    raise failure(f"{begun}, ended.")
+    message = f"It is {x} that goes wrong; if this"
+    raise failure(f"{message} lasts, ask {x} {x}.")
+class Three:
+    text = "What a class has to say."
+    def three(self, x):
+        raise ValueError(f"without records at {x.get('the place that is a value')}")
 """
     )
-    found = {
-        "Plain.",
-        f"It is {HOLE}.",
-        f"Here {HOLE}.",
-        "It ends.",
-        "this",
-        "that",
-        "First. Then.",
-        f"Begun {HOLE}, ended.",
-        f"Again {HOLE}, ended.",
+    assert set(messages_of_the_components(tree)) == {
+        "It ends here at last.",
+        "Plain words of an error.",
+        f"It is {HOLE} that goes wrong; if this",
+        f"It is {HOLE} that goes wrong; if this lasts, ask {HOLE}.",
+        "What a class has to say.",
+        f"without records at {HOLE}",
     }
-    assert set(messages_of_the_components(tree)) == found
 
 
 def test_migration_page_has_a_section_for_each_breaking_version() -> None:

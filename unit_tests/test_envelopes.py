@@ -1,327 +1,370 @@
-"""What stands in an answer is read as what it is, in every envelope of Drift, and anything else is never no rows."""
+"""Records are found wherever Drift may put them, values come as they were sent, and no rows is never a guess."""
 
+import json
+import re
 from typing import Any
 
+import orjson
 import pytest
-import requests
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer, SyncMode
+from airbyte_cdk.test.catalog_builder import CatalogBuilder
 
-import components
 from unit_tests.conftest import (
-    API,
     DAY,
-    LATEST,
+    ERROR_OBJECT,
     METRICS,
+    MINUTE,
+    NO_DATA,
     NOW,
+    REPORTS,
+    SECRET,
     STREAMS,
+    TOKEN,
+    Answer,
     Connector,
     Drift,
-    report,
+    Outcome,
+    config,
+    parts,
     response,
 )
 
-ROWS = [{"id": 1}, {"id": 2}]
-# Read in one answer: what is held back of it would be missed without a word.
-WHOLE = ["users", "teams", "playbooks", "landing_pages", "contacts_by_email", "contact_attributes"]
+ONE, TWO = {"id": 1}, {"id": 2}
+TOKEN_ROW = {"authenticated_userid": "orgId:1", "scope": "user_read account_read", "expires_in": 0}
+ACCOUNTS = [{"accountId": "1_a"}, {"accountId": "2_b"}]
+COUNTS = {"OPEN": 3, "CLOSED": 0, "unheard_of": 1}
 
 
-def rows(body: Any, envelope: str, records_at: str = "data") -> list[dict[str, Any]]:
-    return components.rows_of(response(body), records_at.split(".") if records_at else [], envelope)
+def rows(stream: str, body: Any, **more: Any) -> list[dict[str, Any]]:
+    [made] = parts(stream)
+    return list(made.extractor.extract_records(response(body, **more)))
 
 
-def refused(body: Any, envelope: str, records_at: str = "data") -> str:
-    with pytest.raises(components.UnexpectedAnswer) as error:
-        rows(body, envelope, records_at)
-    return str(error.value)
+def assert_complete(outcome: Outcome, stream: str, *keys: Any) -> None:
+    assert (outcome.status(stream), outcome.keys(stream)) == ("COMPLETE", list(keys)), outcome.summary
 
 
-# list or one
+def assert_failed(outcome: Outcome, stream: str, said: str) -> None:
+    assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", []), outcome.summary
+    assert said in outcome.error(stream).message
+    assert outcome.holds(SECRET) == []
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"), [(ROWS, ROWS), ([], []), ({"id": 1}, [{"id": 1}]), ([{"id": 1}], [{"id": 1}])]
-)
-def test_list_or_one_takes_both(found: Any, expected: list[dict[str, Any]]) -> None:
-    """Contacts come as an array, or as one object where there is one."""
-    assert rows({"data": found}, "list or one") == expected
-
-
-@pytest.mark.parametrize("found", [None, "row", 1, True, {}, [{}], [1], [{"id": 1}, None]], ids=repr)
-def test_list_or_one_takes_nothing_else(found: Any) -> None:
-    """What is neither is an error and never an unknown address."""
-    assert refused({"data": found}, "list or one") == "JSON that has not a list of objects at data"
-
-
-# counts
-
-
-def test_counts_are_rows() -> None:
-    """An object of numbers is read as one row for each, whatever Drift calls them."""
-    body = {"conversationCount": {"OPEN": 3, "CLOSED": 0, "unheard_of": 1}}
-    assert rows(body, "counts", "conversationCount") == [
-        {"status": "OPEN", "count": 3},
-        {"status": "CLOSED", "count": 0},
-        {"status": "unheard_of", "count": 1},
-    ]
-
-
-@pytest.mark.parametrize("found", [None, 1, "3", ["OPEN"], {"OPEN": "3"}, {"OPEN": None}, {"OPEN": True}], ids=repr)
-def test_counts_are_numbers(found: Any) -> None:
-    """A count that is no number makes the answer an error."""
-    said = refused({"conversationCount": found}, "counts", "conversationCount")
-    assert said == "JSON that has not an object of numbers at conversationCount"
-
-
-def test_counts_are_not_a_list() -> None:
-    """A list of rows is no object of numbers."""
-    assert "an object of numbers" in refused({"data": [{"status": "OPEN", "count": 1}]}, "counts")
-
-
-# Root arrays, and one kind for the other
+# Where records stand
 
 
 @pytest.mark.parametrize(
-    ("body", "envelope"),
+    ("stream", "expected", "bodies"),
     [
-        ({"data": ROWS}, "list"),
-        ({"id": 1}, "list"),
-        ([1], "list"),
-        ([None], "list"),
-        ([{}], "list"),
-        (ROWS, "one"),
-        ([], "one"),
+        (
+            "accounts",
+            ACCOUNTS,
+            [
+                {"data": {"accounts": ACCOUNTS, "total": 2}},
+                {"data": ACCOUNTS},
+                ACCOUNTS,
+                {"accounts": ACCOUNTS},
+                {"Data": {"Accounts": ACCOUNTS}},
+                {"data": {"items": ACCOUNTS, "tags": [1]}},
+            ],
+        ),
+        (
+            "users",
+            [ONE, TWO],
+            [{"data": [ONE, TWO]}, [ONE, TWO], {"users": [ONE, TWO]}, {"data": {"users": [ONE, TWO]}}],
+        ),
+        ("users", [ONE], [{"data": ONE}, {"data": {"user": ONE}}, {"data": [ONE], "error": None, "errors": []}]),
+        ("users", [{"id": 1, "error": "its"}], [{"data": [{"id": 1, "error": "its"}], "warnings": ["w"]}]),
+        ("users", [], [{"data": []}, []]),
+        # The documented place wins over another.
+        ("users", [ONE], [{"data": [ONE], "users": [TWO]}]),
+        ("messages", [ONE, TWO], [{"data": {"messages": [ONE, TWO]}}, {"data": [ONE, TWO]}, {"messages": [ONE, TWO]}]),
+        ("playbooks", [ONE], [[ONE], {"data": [ONE]}, {"playbooks": [ONE]}, {"data": {"playbooks": [ONE]}}]),
+        ("conversation_details", [ONE], [{"data": ONE}, {"data": [ONE]}, ONE, [ONE]]),
+        ("token_info", [TOKEN_ROW], [TOKEN_ROW, {"data": TOKEN_ROW}, [TOKEN_ROW], {"data": [TOKEN_ROW]}]),
+        (
+            "conversation_stats",
+            [{"status": status, "count": count} for status, count in COUNTS.items()],
+            [
+                {"conversationCount": COUNTS},
+                {"data": {"conversationCount": COUNTS}},
+                {"data": COUNTS},
+                COUNTS,
+                {"conversationCount": {name: str(count) for name, count in COUNTS.items()}},
+            ],
+        ),
     ],
-    ids=repr,
 )
-def test_root_of_another_kind_is_refused(body: Any, envelope: str) -> None:
-    """An object where an array stands at the root, and the other way round, is an error."""
-    assert refused(body, envelope, "").endswith(" at its root")
+def test_rows_are_found_in_every_usual_place(stream: str, expected: list[Any], bodies: list[Any]) -> None:
+    """The same rows come in their order, whichever of the usual envelopes Drift puts them in."""
+    assert [rows(stream, body) for body in bodies] == [expected] * len(bodies)
 
 
-# Reports
+def test_rows_of_an_envelope_are_parsed_once() -> None:
+    """The handler, the extractor and the pages look at one list; rows that are missing are None, not an empty list."""
+    [made], answer = parts("users"), response({"data": [ONE]})
+    found = made.handler.rows(answer)
+    answer._content = b"never read again"
+    assert (found, made.pages.rows(answer) is found) == ([ONE], True)
+    assert made.extractor.rows(response({"data": None})) is None
 
 
-def reported(names: list[str], *data: Any, **more: Any) -> list[dict[str, Any]]:
-    """The rows of a report that was asked for these metrics."""
-    body = {"count": len(data), "data": list(data), **more}
-    answer = response({name: value for name, value in body.items() if value is not None}, sent={"metrics": names})
-    return components.rows_of(answer, ["data"], "report")
-
-
-def test_metrics_are_named_by_their_place() -> None:
-    """The metrics of a row get the names of the request, in its order and in no other."""
-    names = ["numBotMessages", "createdAt", "updatedAt"]
-    assert reported(names, {"conversationId": 7, "metrics": [1, 2, 3]}) == [
-        {"conversationId": 7, "numBotMessages": 1, "createdAt": 2, "updatedAt": 3}
-    ]
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected"), [("NaN", None), (None, None), (0, 0), (1.5, 1.5), (True, 1), (False, 0), (-1, -1)], ids=repr
-)
-def test_metric_is_a_number_or_none(sent: Any, expected: Any) -> None:
-    """ "NaN" and null say that there is none; a boolean is 1 or 0, as Drift's own figures are."""
-    [row] = reported(["createdAt"], {"conversationId": 7, "metrics": [sent]})
-    assert (row["createdAt"], type(row["createdAt"])) == (expected, type(expected))
-
-
-@pytest.mark.parametrize("metric", ["", "nan", "3", "Infinity", [], {}, [1]], ids=repr)
-def test_metric_that_is_no_number_is_refused(metric: Any) -> None:
-    """A metric of another kind is an error: the column is one of numbers."""
-    with pytest.raises(components.UnexpectedAnswer, match=r"^a report that holds a metric which is no number$"):
-        reported(["createdAt"], {"conversationId": 7, "metrics": [metric]})
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"conversationId": 7, "metrics": []},
-        {"conversationId": 7, "metrics": [1]},
-        {"conversationId": 7, "metrics": [1, 2, 3]},
-        {"conversationId": 7, "metrics": {"createdAt": 1, "updatedAt": 2}},
-        {"conversationId": 7, "metrics": "12"},
-        {"conversationId": 7, "metrics": None},
-        {"conversationId": 7},
-        {"conversationId": None, "metrics": [1, 2]},
-        {"metrics": [1, 2]},
-    ],
-    ids=str,
-)
-def test_row_with_other_metrics_than_asked_is_refused(row: Any) -> None:
-    """Fewer or more metrics than were asked for would shift them under the wrong names."""
-    with pytest.raises(
-        components.UnexpectedAnswer, match=r"^a report whose rows have not the metrics that were asked for$"
-    ):
-        reported(["createdAt", "updatedAt"], {"conversationId": 1, "metrics": [1, 2]}, row)
-
-
-@pytest.mark.parametrize("count", [None, "1", 1.5, [1]], ids=repr)
-def test_report_without_a_count_is_refused(count: Any) -> None:
-    """Without a count nobody knows whether the report is whole."""
-    with pytest.raises(components.UnexpectedAnswer, match=r"^a report without a count$"):
-        reported(["createdAt"], {"conversationId": 7, "metrics": [1]}, count=count)
-
-
-def test_report_without_a_request_body_is_an_error_of_ours() -> None:
-    """A report is only ever read beside the request that named its metrics."""
-    with pytest.raises(KeyError):
-        components.rows_of(response(report((1, {}))), ["data"], "report")
-
-
-# Parts of an answer
-
-
-@pytest.mark.parametrize(
-    ("body", "query", "expected"),
-    [
-        ({"data": ROWS}, "", False),
-        (ROWS, "", False),
-        ({"data": ROWS}, "?limit=3", False),
-        ({"data": ROWS}, "?limit=2", True),
-        ({"data": ROWS}, "?limit=1", True),
-        ({"data": []}, "?limit=1", False),
-        ({"data": ROWS, "count": 2}, "", False),
-        ({"data": ROWS, "count": 3}, "", True),
-        ({"data": ROWS, "count": 1}, "", True),
-        ({"data": ROWS, "links": {"next": "/x?page_token=a"}}, "", True),
-        ({"data": ROWS, "links": {"self": "/x", "next": None}}, "", False),
-        ({"data": ROWS, "links": None, "pagination": None}, "", False),
-        ({"data": ROWS, "pagination": {"more": True, "next": 2}}, "", True),
-        ({"data": ROWS, "pagination": {"more": False, "next": ""}}, "", False),
-    ],
-    ids=str,
-)
-def test_part_is_told_from_a_whole(body: Any, query: str, expected: bool) -> None:
-    """A full limit, a count of other rows, and a next page each say that Drift held something back."""
-    answer = response(body, url=f"{API}/users/list{query}")
-    assert components.is_part(answer, body if isinstance(body, list) else body["data"]) is expected
-
-
-@pytest.mark.parametrize("name", ["links", "pagination"])
-@pytest.mark.parametrize("links", [["/x?page_token=a"], "/x?page_token=a", 1, True], ids=repr)
-def test_links_of_another_kind_are_no_crash(drift: Drift, connector: Connector, name: str, links: Any) -> None:
-    """A way to name pages that nobody knows names none, and ends in no error of Python."""
-    drift.answers("/users/list", {"data": ROWS, name: links})
+def test_empty_rows_are_dropped_with_a_warning(drift: Drift, connector: Connector) -> None:
+    """What stands in the place of a deleted row is left out, and one line says how often."""
+    drift.answers("/users/list", {"data": [None, {}, ONE]})
     outcome = connector.read("users")
-    assert (outcome.status("users"), outcome.keys("users")) == ("COMPLETE", [1, 2]), outcome.summary
+    assert_complete(outcome, "users", 1)
+    assert [line for line in outcome.logs("WARN") if line.startswith("users: 2 of 3 rows were empty")]
 
 
-@pytest.mark.parametrize("stream", [name for name in WHOLE if name not in ("playbooks", "landing_pages")])
-@pytest.mark.parametrize(
-    "held_back",
-    [{"links": {"next": "/x?page_token=a"}}, {"pagination": {"more": True, "next": "2"}}, {"count": 2}],
-    ids=["links", "pagination", "count"],
-)
-def test_part_of_a_list_is_an_error(drift: Drift, connector: Connector, stream: str, held_back: Any) -> None:
-    """A list that is read in one answer and names another page, or another count, fails without a row."""
-    drift.answers(STREAMS[stream].path, {**STREAMS[stream].body(), **held_back})
-    outcome = connector.read(stream)
-    assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", [])
-    assert outcome.error(stream).message == (
-        f"Drift answered only a part of GET {STREAMS[stream].path}, which is read as a whole."
-    )
-
-
-@pytest.mark.parametrize("stream", [*WHOLE, "conversation_metrics", "meetings", "messages", "conversation_stats"])
-def test_nothing_there_is_no_error(drift: Drift, connector: Connector, stream: str) -> None:
-    """An organisation that has none of something is COMPLETE, after one request."""
-    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([]))
-    outcome = connector.read(stream)
-    assert (outcome.status(stream), outcome.records(stream), outcome.errors) == ("COMPLETE", [], [])
-    assert len(drift.asked(STREAMS[stream].path)) == 1
-
-
-def asked_for(body: Any) -> requests.Response:
-    return response(body, url=f"{API}/reports/conversations", method="POST", sent={"metrics": METRICS})
-
-
-def extractor(**more: Any) -> components.DriftRecordExtractor:
-    return components.DriftRecordExtractor(parameters={}, records_at=["data"], envelope="report", **more)
-
-
-def test_part_of_a_window_yields_nothing() -> None:
-    """A window that holds more than its answer yields no row, since it is asked for in halves; a whole one all."""
-    made = extractor(splits_window=True, cursor_field="updatedAt")
-    assert made.extract_records(asked_for(report((1, {}), count=2))) == []
-    assert [row["conversationId"] for row in made.extract_records(asked_for(report((1, {}))))] == [1]
-
-
-def test_part_of_a_whole_is_an_error() -> None:
-    """What is no window cannot be halved: a part of it raises, and is never extracted."""
-    made = extractor(whole_answer=True)
-    with pytest.raises(AirbyteTracedException, match="only a part of POST /reports/conversations"):
-        made.extract_records(asked_for(report((1, {}), count=2)))
-
-
-def test_details_of_another_conversation_are_an_error(drift: Drift, connector: Connector) -> None:
-    """An answer that belongs to another request is not what was asked for."""
-    drift.answers("/conversations/1", {"data": {"id": 2, "updatedAt": NOW}})
-    outcome = connector.read("conversation_details")
-    assert (outcome.status("conversation_details"), outcome.records("conversation_details")) == ("INCOMPLETE", [])
-    assert "another record than was asked for" in outcome.error("conversation_details").message
-
-
-# Times that no state can hold
-
-TIMED = [
-    ("conversations", "updatedAt", {}),
-    ("messages", "createdAt", {}),
-    ("conversation_details", "updatedAt", {}),
-    ("contacts", "createdAt", {}),
-    ("meetings", "slotStart", {"agentId": 1}),
-]
-
-
-@pytest.mark.parametrize(("stream", "cursor", "more"), TIMED)
-@pytest.mark.parametrize("time", [-1, -NOW, -0.5, LATEST, str(LATEST), "-1", True, False, {}, {"of": 1}, [], [NOW]])
-def test_time_that_no_state_can_hold_is_an_error(
-    drift: Drift, connector: Connector, stream: str, cursor: str, more: Any, time: Any
-) -> None:
-    """A time before 1970 or after 2099 is named in a sentence; one ahead of Drift's clock is lowered before."""
-    row = {STREAMS[stream].key: STREAMS[stream].one, **more, cursor: time}
-    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([row]))
-    outcome = connector.read(stream, state={})
-    if time in (LATEST, str(LATEST)) and cursor == "updatedAt":
-        assert [record[cursor] for record in outcome.records(stream)] == [NOW + 999], outcome.summary
-        return
-    assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", [])
-    asked = STREAMS[stream].asked
-    assert outcome.error(stream).message == (
-        f"Drift answered {asked} with a {cursor} that no state can hold: it is no time, or one before 1970 or after"
-        " 2099."
-    )
+# No records
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
+    ("stream", "body"),
     [
-        *[(value, True) for value in (0, 1, 0.5, NOW, LATEST - 1, LATEST - 0.5, "0", str(LATEST - 1), None)],
-        *[(value, True) for value in ("", "soon", "1.5", "2026-01-15T12:00:00Z")],
-        *[(value, False) for value in (-1, -0.5, LATEST, LATEST + 1, 9e99, "-1", str(LATEST), "9" * 30)],
-        *[(value, False) for value in (float("nan"), float("inf"), True, False, [], {}, [1], {"a": 1})],
+        ("accounts", {"data": {}}),
+        ("accounts", {"data": {"accounts": None}}),
+        ("accounts", {"data": {"total": 0}}),
+        ("users", {"data": None}),
+        ("users", Answer(b"", 204)),
+        ("playbooks", b"null"),
+        ("messages", {"data": {}}),
+        ("messages", {"data": {"messages": None}, "pagination": {"more": False}}),
+        ("conversation_metrics", {"count": 0}),
+        ("meetings", {"pagination": {}}),
     ],
-    ids=repr,
+    ids=str,
 )
-def test_state_holds_times(value: Any, expected: bool) -> None:
-    """A state holds the milliseconds from 1970 to 2099; what the CDK passes over as no time does no harm either."""
-    assert components.fits_state(value) is expected
+def test_absent_list_is_empty_when_said_twice(drift: Drift, connector: Connector, stream: str, body: Any) -> None:
+    """Drift leaves out what is not set: a list that is missing twice is an empty one."""
+    path = STREAMS[stream].path
+    drift.answers(path, body)
+    outcome = connector.read(stream)
+    assert_complete(outcome, stream)
+    assert (outcome.errors, len(drift.asked(path))) == ([], 2)
 
 
-@pytest.mark.parametrize(("stream", "cursor", "more"), TIMED)
-@pytest.mark.parametrize("time", [None, "", "soon"], ids=repr)
-def test_no_time_is_no_error(
-    drift: Drift, connector: Connector, stream: str, cursor: str, more: Any, time: Any
+def test_list_that_was_absent_once_is_read(drift: Drift, connector: Connector) -> None:
+    """One answer without the list is no witness: the next one is read."""
+    drift.answers("/users/list", {"data": None}, {"data": [ONE]})
+    assert_complete(connector.read("users"), "users", 1)
+
+
+@pytest.mark.parametrize("stream", [*STREAMS])
+def test_empty_list_is_empty_at_once(drift: Drift, connector: Connector, stream: str) -> None:
+    """An organisation that has none of something is COMPLETE after one request; one record is asked for twice."""
+    path = STREAMS[stream].path
+    is_one = STREAMS[stream].shape == "an object"
+    drift.answers(path, {"data": []} if is_one or stream == "conversation_stats" else STREAMS[stream].envelope([]))
+    outcome = connector.read(stream)
+    assert_complete(outcome, stream)
+    assert len(drift.asked(path)) == (2 if is_one else 1)
+
+
+@pytest.mark.parametrize("body", [{"data": {}}, {"data": None}, {"count": 0}, Answer(b"", 204), b"null"], ids=str)
+def test_conversation_list_is_never_empty_by_absence(drift: Drift, connector: Connector, body: Any) -> None:
+    """Everything hangs on this list: a first page without it is an error, however often it is said."""
+    drift.answers("/conversations/list", body)
+    outcome = connector.read("conversations", "messages")
+    for stream in ("conversations", "messages"):
+        assert_failed(outcome, stream, "Drift answered GET /conversations/list without records at data.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (ERROR_OBJECT, "with an error"),
+        (Answer({"errors": [{"message": SECRET}], "data": [ONE]}), "with an error"),
+        (NO_DATA, "without records at {place}"),
+        (Answer({}), "without records at {place}"),
+        (Answer({"data": {"secret": {"of": SECRET}}}), "without records at {place}"),
+        (Answer(b"1"), "without records at {place}"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stream", ["accounts", "conversations", "users", "messages", "playbooks", "meetings"])
+def test_other_json_is_an_error_when_said_twice(
+    drift: Drift, connector: Connector, stream: str, answer: Answer, said: str
 ) -> None:
-    """A row without a time, and one with a text that says none, come as they are."""
-    row = {STREAMS[stream].key: STREAMS[stream].one, **more, cursor: time}
-    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([row]))
+    """An error object and JSON of another shape are never zero records: two of them settle it, one heals."""
+    path = STREAMS[stream].path
+    drift.answers(path, answer)
+    place = {"accounts": "data.accounts", "messages": "data.messages", "playbooks": "its root"}.get(stream, "data")
+    said = f"Drift answered {STREAMS[stream].asked} {said.format(place=place)}."
+    assert_failed(connector.read(stream), stream, said)
+    asked = len(drift.asked(path))
+    drift.answers(path, answer, STREAMS[stream].body())
+    assert_complete(connector.read(stream), stream, STREAMS[stream].one)
+    assert asked == 2
+
+
+# Rows
+
+
+@pytest.mark.parametrize(
+    ("stream", "row", "missing"),
+    [
+        ("meetings", {"slug": "a-b"}, "agentId"),
+        ("meetings", {"agentId": 1}, "slug"),
+        ("users", {"name": "x"}, "id"),
+        ("users", {"id": ""}, "id"),
+        ("users", "row", "id"),
+        ("messages", {"id": None, "createdAt": NOW}, "id"),
+        ("conversations", {"updatedAt": NOW}, "id"),
+        ("landing_pages", {"playbookId": 1}, "landingPageUrl"),
+        ("landing_pages", {"landingPageUrl": "https://www.example.com/a"}, "playbookId"),
+    ],
+    ids=str,
+)
+def test_row_without_its_key_is_an_error(
+    drift: Drift, connector: Connector, stream: str, row: Any, missing: str
+) -> None:
+    """A row that a destination could merge with another is an error that names the stream and the field."""
+    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([STREAMS[stream].row(), row]))
+    said = f"with a row of the {stream} stream that has no {missing}, its key"
+    assert_failed(connector.read(stream), stream, said)
+
+
+def reported(*metrics: Any) -> list[dict[str, Any]]:
+    body = {"data": [{"conversationId": 7, "metrics": one} for one in metrics]}
+    names = METRICS[: len(metrics[0])]
+    return rows("conversation_metrics", body, sent={"metrics": names}, method="POST")
+
+
+def test_metrics_are_named_by_their_place_and_keep_their_kind() -> None:
+    """Integers stay integers, whole floats become integers, text is read as a number, and "NaN" and "" are null."""
+    sent = [1700000000000, 5, 5.0, 2**53 + 1, 1.5, "3", "1.5", "NaN", "", None, 0, -1]
+    [row] = reported(sent)
+    values = [1700000000000, 5, 5, 2**53 + 1, 1.5, 3, 1.5, None, None, None, 0, -1]
+    # As it is printed, where 5 and 5.0 differ.
+    assert json.dumps(row) == json.dumps({"conversationId": 7, **dict(zip(METRICS, values, strict=False))})
+
+
+def test_metrics_by_name_are_read_as_well() -> None:
+    """Metrics that Drift names itself need no order."""
+    [row, _] = reported({METRICS[1]: 2, METRICS[0]: 1}, [3, 4])
+    assert row == {"conversationId": 7, METRICS[0]: 1, METRICS[1]: 2}
+
+
+@pytest.mark.parametrize("metrics", [[], [1], [1] * 14, "12", None, 5], ids=str)
+def test_metrics_of_another_number_are_an_error(drift: Drift, connector: Connector, metrics: Any) -> None:
+    """Fewer or more metrics than were asked for would shift them under the wrong names."""
+    drift.answers(REPORTS, {"count": 1, "data": [{"conversationId": 7, "metrics": metrics}]})
+    outcome = connector.read("conversation_metrics")
+    assert_failed(outcome, "conversation_metrics", "with a row that has not the metrics that were asked for")
+
+
+# Text and numbers
+
+
+def printed(connector: Connector, stream: str) -> str:
+    """The record of a stream as the process prints it."""
+    catalog = CatalogBuilder().with_stream(stream, SyncMode.full_refresh).build()
+    entrypoint = AirbyteEntrypoint(connector.source(config(), catalog))
+    path = connector.config_path.with_name("catalog.json")
+    path.write_bytes(orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(catalog)))
+    arguments = ["read", "--config", str(connector.config_path), "--catalog", str(path)]
+    lines = list(entrypoint.run(AirbyteEntrypoint.parse_args(arguments)))
+    [record] = [line for line in lines if json.loads(line)["type"] == "RECORD"]
+    return record
+
+
+@pytest.mark.parametrize(
+    ("stream", "body", "expected", "is_repaired"),
+    [
+        (
+            "messages",
+            rb'{"data":{"messages":[{"id":11,"body":"thanks \ud83d","createdAt":1700000000000}]}}',
+            {"id": 11, "body": "thanks \ufffd", "createdAt": 1700000000000},
+            True,
+        ),
+        ("users", b'{"data":[{"id":1,"name":"a\xffb"}]}', {"id": 1, "name": "a\ufffdb"}, True),
+        ("users", b'\xef\xbb\xbf{"data":[{"id":1,"name":"bom"}]}', {"id": 1, "name": "bom"}, False),
+        ("users", rb'{"data":[{"id":1,"name":"\ud83d\ude00"}]}', {"id": 1, "name": "\U0001f600"}, False),
+        (
+            "contacts",
+            b'{"data":{"id":1,"attributes":{"externalId":80000000000000000003}}}',
+            {"id": 1, "attributes": {"externalId": 80000000000000000003}},
+            False,
+        ),
+        (
+            "users",
+            b'{"data":[{"id":1,"balance":-80000000000000000003,"ratio":0.1,"of":[1e3]}]}',
+            {"id": 1, "balance": -80000000000000000003, "ratio": 0.1, "of": [1000.0]},
+            False,
+        ),
+    ],
+    ids=["lone-surrogate", "not-utf-8", "bom", "pair", "long-integer", "long-negative"],
+)
+def test_legal_json_is_read_exactly(
+    drift: Drift, connector: Connector, stream: str, body: bytes, expected: Any, is_repaired: bool
+) -> None:
+    """Text that is not valid Unicode gets U+FFFD with a warning; integers of any length are printed exactly."""
+    drift.answers(STREAMS[stream].path, body)
+    assert json.loads(printed(connector, stream))["record"]["data"] == expected
+    outcome = connector.read(stream)
+    assert_complete(outcome, stream, expected["id"])
+    told = [line for line in outcome.logs("WARN") if line.startswith(f"{stream}: an answer held text")]
+    assert bool(told) is is_repaired, outcome.logs("WARN")
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("stream", "cursor"),
+    [(name, "updatedAt") for name in ("conversations", "conversation_details", "meetings")]
+    + [(name, "createdAt") for name in ("messages", "contacts")],
+)
+@pytest.mark.parametrize(
+    "time",
+    [-1, 0, NOW + DAY, NOW * 1000, str(NOW), str(NOW + DAY), "soon", "", "-1", 1.5, [NOW], {"of": 1}],
+    ids=str,
+)
+def test_time_comes_as_it_was_sent(drift: Drift, connector: Connector, stream: str, cursor: str, time: Any) -> None:
+    """Whatever stands in the place of a time comes unchanged, and moves no state beyond Drift's clock."""
+    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([{**STREAMS[stream].row(), cursor: time}]))
     outcome = connector.read(stream, state={})
-    assert (outcome.status(stream), len(outcome.records(stream))) == ("COMPLETE", 1), outcome.summary
+    [record] = outcome.records(stream)
+    assert (outcome.status(stream), json.dumps(record[cursor])) == ("COMPLETE", json.dumps(time)), outcome.summary
+    assert all(int(moment) <= NOW + 10 * MINUTE for moment in re.findall(r"\d{6,}", str(outcome.states(stream))))
 
 
-@pytest.mark.parametrize("time", [0, 1, NOW - 20_000 * DAY])
-def test_old_times_are_times(drift: Drift, connector: Connector, time: int) -> None:
-    """1970 is old, and no error."""
-    drift.answers("/conversations/1/messages", STREAMS["messages"].envelope([{"id": 1, "createdAt": max(time, 0)}]))
-    outcome = connector.read("messages", state={})
-    assert (outcome.status("messages"), outcome.keys("messages")) == ("COMPLETE", [1]), outcome.summary
+@pytest.mark.parametrize("behind", [30, 3600])
+def test_clock_that_is_behind_changes_no_value(drift: Drift, connector: Connector, behind: int) -> None:
+    """A `Date` that is behind lowers no time of a record, and the state at most to ten minutes after it."""
+    late = "Thu, 15 Jan 2026 11:59:30 GMT" if behind == 30 else "Thu, 15 Jan 2026 11:00:00 GMT"
+    drift.answers("/conversations/list", Answer({"data": [{"id": 1, "updatedAt": NOW}]}, headers={"Date": late}))
+    outcome = connector.read("conversations", state={})
+    assert outcome.records("conversations") == [{"id": 1, "updatedAt": NOW}], outcome.summary
+    assert outcome.state("conversations") == {"updatedAt": str(min(NOW, NOW - behind * 1000 + 10 * MINUTE))}
+
+
+@pytest.mark.parametrize("date", [None, "garbage", "Thu, 15 Jan 2015 12:00:00 GMT"])
+def test_without_a_date_of_this_day_our_clock_counts(drift: Drift, connector: Connector, date: str | None) -> None:
+    """An answer without a `Date`, or with one that cannot be meant, is compared with our own clock."""
+    body = {"data": [{"id": 1, "updatedAt": NOW + DAY}]}
+    drift.answers("/conversations/list", Answer(body, headers={"Date": date}))
+    assert connector.read("conversations", state={}).state("conversations") == {"updatedAt": str(NOW + 10 * MINUTE)}
+
+
+# token_info
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {**TOKEN_ROW, "access_token": TOKEN}},
+        {**TOKEN_ROW, "accessToken": TOKEN, "x": {"of": [TOKEN]}},
+        {**TOKEN_ROW, "id": TOKEN, "credential_id": f"of {TOKEN}"},
+    ],
+    ids=["wrapped", "other-name", "declared-name"],
+)
+def test_token_info_holds_declared_fields_alone(drift: Drift, connector: Connector, body: Any) -> None:
+    """The token is in no record, whatever name and place Drift gives it."""
+    drift.answers("/app/token_info", body)
+    outcome = connector.read("token_info", debug=True)
+    assert outcome.records("token_info") == [TOKEN_ROW], outcome.summary
+    assert outcome.holds(TOKEN) == []

@@ -1,8 +1,10 @@
 """The manifest as a whole: what every stream must have, and the arithmetic of the request budget."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from airbyte_cdk.sources.declarative.concurrent_declarative_source import ConcurrentDeclarativeSource
 
 import components
-from unit_tests.conftest import API, CHILDREN, MANIFEST, STREAMS, Clock, Connector, Drift, config
+from unit_tests.conftest import API, CHILDREN, MANIFEST, ROOT, STREAMS, Clock, Connector, Drift, config, needs
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
@@ -68,36 +70,29 @@ def test_cursor_is_in_the_schema(stream: dict[str, Any]) -> None:
     assert cursor in stream["schema_loader"]["schema"]["properties"]
 
 
-def test_stream_says_where_its_records_are(stream: dict[str, Any]) -> None:
-    """Extractor, error handler and back-off of a stream look for its records in the same place."""
-    parameters = stream["$parameters"]
-    looking = {"DriftRecordExtractor", "DriftErrorHandler", "DriftBackoffStrategy"}
-    own = {**stream, "retriever": {**stream["retriever"], "partition_router": None}}
-    custom = [node for node in nodes(own) if str(node.get("class_name")).rpartition(".")[2] in looking]
-    assert len(custom) == 3
-    for node in custom:
-        assert node.get("records_at", []) == parameters.get("records_at", []), node["class_name"]
-        assert node.get("envelope", "list") == parameters.get("envelope", "list"), node["class_name"]
-
-
-def test_answer_without_pages_is_whole(stream: dict[str, Any]) -> None:
-    """A list without a paginator is checked for being whole; where it has windows, a part of one is halved."""
-    retriever, parameters = stream["retriever"], stream["$parameters"]
-    is_list = parameters.get("envelope", "list") in ("list", "list or one", "report")
-    assert parameters.get("whole_answer", False) == (is_list and "paginator" not in retriever)
-    assert parameters.get("splits_window", False) == (stream["name"] in ("conversation_metrics", "meetings"))
+def custom(value: Any) -> list[dict[str, Any]]:
+    """The components that read answers, each with the parameters that it is given."""
+    told = [node for node in nodes(value) if "class_name" in node and "authenticator" not in node]
+    return [node["$parameters"] for node in told]
 
 
 def test_parent_is_the_stream_of_that_name(stream: dict[str, Any], resolved: dict[str, Any]) -> None:
-    """A child lists the conversations as their own stream does: nothing of the child's runs down to its parent."""
+    """A child lists the conversations as their own stream does: no parameter of the child's runs down to its parent."""
     [conversations] = [other for other in resolved["streams"] if other["name"] == "conversations"]
     parents = [node["stream"] for node in of_type(stream, "ParentStreamConfig")]
     assert [parent["name"] for parent in parents] == ["conversations"] * (stream["name"] in CHILDREN)
     for parent in parents:
-        ours = parent["retriever"]["record_selector"]["extractor"]
-        theirs = conversations["retriever"]["record_selector"]["extractor"]
-        told = ("records_at", "envelope", "cursor_field", "not_after_answer", "whole_answer", "row_key")
-        assert [ours.get(name) for name in told] == [theirs.get(name) for name in told]
+        assert custom(parent) == custom(conversations)
+
+
+def test_each_custom_component_is_told_its_stream(stream: dict[str, Any]) -> None:
+    """All that reads an answer of a stream looks for its records in one place, and notes what it finds in one place."""
+    reading = custom({**stream["retriever"], "partition_router": None})
+    assert reading == [stream["$parameters"]] * 3
+    assert stream["$parameters"]["name"] == stream["name"]
+    assert stream["$parameters"].get("key", ["id"]) == stream["primary_key"]
+    if "incremental_sync" in stream:
+        assert stream["$parameters"]["cursor_field"] == stream["incremental_sync"]["cursor_field"]
 
 
 def test_stream_names_its_scope(stream: dict[str, Any]) -> None:
@@ -107,7 +102,7 @@ def test_stream_names_its_scope(stream: dict[str, Any]) -> None:
 
 def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
     """Every requester gives up on a connection and on a body; the CDK would wait for ever."""
-    requesters = of_type(stream, "HttpRequester", "CustomRequester")
+    requesters = of_type(stream, "HttpRequester")
     assert requesters
     for requester in requesters:
         assert 1 <= requester["connect_timeout_in_seconds"] <= 30
@@ -116,7 +111,7 @@ def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_time_outs_reach_the_request(connector: Connector, name: str) -> None:
-    """The time-outs of the manifest are those of the client, for a custom requester as well."""
+    """The time-outs of the manifest are those of the client, for each stream."""
     [built] = [stream for stream in connector.source().streams({}) if stream.name == name]
     retriever = built._stream_partition_generator._partition_factory._retriever
     assert retriever.requester._http_client._request_timeout == (10, 60)
@@ -124,35 +119,34 @@ def test_time_outs_reach_the_request(connector: Connector, name: str) -> None:
 
 def test_requester_asks_our_host_with_our_token(stream: dict[str, Any]) -> None:
     """Every requester goes to `api_url`, with the guarded authenticator and the one error handler."""
-    for requester in of_type(stream, "HttpRequester", "CustomRequester"):
+    for requester in of_type(stream, "HttpRequester"):
         assert requester["url"].startswith("{{ config['api_url'] }}/"), requester["url"]
-        assert requester["authenticator"]["class_name"].endswith(".AuthenticatorGuard")
+        assert requester["authenticator"]["class_name"].endswith(".OneHostAuthenticator")
         assert requester["error_handler"]["class_name"].endswith(".DriftErrorHandler")
-        assert [
-            strategy["class_name"].rpartition(".")[2] for strategy in requester["error_handler"]["backoff_strategies"]
-        ] == ["DriftBackoffStrategy"]
 
 
-def test_every_cursor_ends_far_away(resolved: dict[str, Any]) -> None:
-    """A nearer end would drop rows dated ahead and stop walks in silence. No cursor cuts its stream into slices."""
+def test_every_list_can_be_paged(stream: dict[str, Any]) -> None:
+    """A list without pages is followed should it begin to name some."""
+    assert stream["retriever"]["paginator"]["pagination_strategy"]["class_name"].endswith(".NamedPages")
+
+
+def test_cursors_end_far_away_or_in_windows(resolved: dict[str, Any]) -> None:
+    """A nearer end would drop rows dated ahead and stop walks in silence; only what Drift filters by time is cut."""
     cursors = of_type(resolved["streams"], "DatetimeBasedCursor")
-    assert len(cursors) == 3 + 2 * len(CHILDREN)
-    for cursor in cursors:
-        assert "step" not in cursor, "a slice occupies a worker while it waits for the budget, and reads a list again"
-        ends = cursor["end_datetime"]
-        assert (ends["datetime"], ends["datetime_format"]) == ("0253402214400000", "%ms")
+    whole = [cursor for cursor in cursors if "step" not in cursor]
+    assert (len(cursors), len(whole)) == (3 + 2 * len(CHILDREN), 1 + 2 * len(CHILDREN))
+    assert {cursor["end_datetime"]["datetime"] for cursor in whole} == {"0253402214400000"}
     assert datetime.fromtimestamp(253_402_214_400, UTC) == datetime(9999, 12, 31, tzinfo=UTC)
     # The children look back as their parent does: twice would only read more.
-    assert sorted(cursor["lookback_window"] for cursor in cursors) == [*["P1D"], *["PT0S"] * 3, *["PT10M"] * 5]
+    assert sorted(cursor["lookback_window"] for cursor in whole) == [*["PT0S"] * 3, *["PT10M"] * 4]
 
 
-def test_part_of_a_window_is_halved_by_the_pagination(stream: dict[str, Any]) -> None:
-    """Where the extractor passes over a part of a window, the pagination beside it asks for the halves."""
-    paginator = stream["retriever"].get("paginator")
-    kind = paginator and paginator["pagination_strategy"]["class_name"].rpartition(".")[2]
-    halves = kind is not None and issubclass(getattr(components, kind), components.WindowPagination)
-    assert stream["$parameters"].get("splits_window", False) == halves
-    assert "request_window_splitting" not in stream["retriever"], "it needs slices"
+def test_windows_are_split_where_they_are_cut(stream: dict[str, Any]) -> None:
+    """A stream of windows has a cursor with steps, a retriever that splits, and a handler that says when."""
+    is_windowed = stream["name"] in ("conversation_metrics", "meetings")
+    assert stream["$parameters"].get("windowed", False) == is_windowed
+    assert ("request_window_splitting" in stream["retriever"]) == is_windowed
+    assert ("step" in stream.get("incremental_sync", {})) == is_windowed
 
 
 def test_modes(connector: Connector) -> None:
@@ -168,7 +162,7 @@ def test_modes(connector: Connector) -> None:
         "conversation_details": ["updatedAt"],
         "contacts": ["createdAt"],
         "conversation_metrics": ["updatedAt"],
-        "meetings": ["slotStart"],
+        "meetings": ["updatedAt"],
     }
 
 
@@ -178,6 +172,7 @@ def test_modes(connector: Connector) -> None:
         ("RequestPath", "it sends the token to whatever host an answer names"),
         ("CursorPagination", "it walks in circles"),
         ("CompositeErrorHandler", "it drops FAIL and RATE_LIMITED"),
+        ("HttpResponseFilter", "its FAIL logs the bodies of request and answer"),
         ("FixedWindowCallRatePolicy", "its first window lasts ten days"),
         ("DpathExtractor", "it reads a wrong answer as no records"),
     ],
@@ -190,25 +185,6 @@ def test_parts_that_lose_or_leak(resolved: dict[str, Any], kind: str, reason: st
 def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
     """A data feed ends at the first page whose last row is old."""
     assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
-
-
-def test_no_2xx_is_matched_by_a_filter(resolved: dict[str, Any]) -> None:
-    """Filters look at the status alone: a FAIL on a body would put it into the log."""
-    for node in of_type(resolved["streams"], "HttpResponseFilter"):
-        assert node["http_codes"]
-        assert all(code >= 400 for code in node["http_codes"])
-        assert not {"predicate", "error_message_contains"} & set(node)
-
-
-def test_little_is_ignored(resolved: dict[str, Any]) -> None:
-    """Of no list is any status ignored: it would be an empty one. What is asked for one by one may be gone."""
-    ignored = {
-        (stream["name"], *node["http_codes"])
-        for stream in resolved["streams"]
-        for node in of_type(stream, "HttpResponseFilter")
-        if node["action"] in ("IGNORE", "SUCCESS")
-    }
-    assert ignored == {("token_info", 400), *[(name, 404) for name, stream in STREAMS.items() if stream.skips]}
 
 
 def test_streams_are_references(manifest: dict[str, Any]) -> None:
@@ -301,3 +277,70 @@ def test_default_host(drift: Drift, connector: Connector) -> None:
     """Without a word in the config Drift itself is asked."""
     connector.read("users")
     assert [request.url for request in drift.requests] == [f"{API}/users/list"]
+
+
+# components.py
+
+TREE = ast.parse((ROOT / "components.py").read_text(encoding="utf-8"))
+ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef, ast.Expr)
+
+
+def test_components_are_small(manifest: dict[str, Any]) -> None:
+    """components.py has at most 640 lines and nine classes, and the manifest names classes of it alone."""
+    lines = (ROOT / "components.py").read_text(encoding="utf-8").splitlines()
+    classes = [node.name for node in ast.walk(TREE) if isinstance(node, ast.ClassDef)]
+    named = {node["class_name"] for node in nodes(manifest) if "class_name" in node}
+    assert {name.rpartition(".")[2] for name in named} <= set(classes)
+    assert {name.rpartition(".")[0] for name in named} == {"source_declarative_manifest.components"}
+    assert (len(lines) <= 640, len(classes) <= 9) == (True, True), (len(lines), classes)
+
+
+def test_nothing_is_executed_at_import() -> None:
+    """At the top of components.py stand imports, constants, functions and classes, and no call that does anything."""
+    for node in TREE.body:
+        assert isinstance(node, ALLOWED), ast.unparse(node)
+        if isinstance(node, ast.Expr):
+            assert isinstance(node.value, ast.Constant), ast.unparse(node)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            calls = {ast.unparse(call.func) for call in ast.walk(node.value) if isinstance(call, ast.Call)}
+            assert calls <= {"logging.getLogger", "cdk.FailureType"}, ast.unparse(node)
+
+
+def test_nothing_is_patched() -> None:
+    """No function sets an attribute of a module or of a class, and none changes a name of the module."""
+    foreign = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in TREE.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    } | {node.name for node in TREE.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in ast.walk(TREE):
+        assert not isinstance(node, ast.Global), ast.unparse(node)
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            assert ast.unparse(node).partition(".")[0].partition("[")[0] not in foreign, ast.unparse(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("setattr", "delattr"):
+            assert ast.unparse(node.args[0]) not in foreign, ast.unparse(node)
+
+
+def test_module_and_classes_hold_no_state(drift: Drift, connector: Connector) -> None:
+    """A sync of all streams leaves every value of the module and of its classes as it was: sources share nothing."""
+
+    def values() -> dict[str, Any]:
+        owners = [components, *[found for found in vars(components).values() if is_ours(found)]]
+        return {
+            f"{owner.__name__}.{name}": deepcopy(value)
+            for owner in owners
+            for name, value in vars(owner).items()
+            if isinstance(value, dict | list | set | int | str) and not name.startswith("__")
+        }
+
+    def is_ours(found: Any) -> bool:
+        return isinstance(found, type) and found.__module__ == components.__name__
+
+    before = values()
+    drift.has_ahead = True
+    outcome = connector.read(*STREAMS, config=config(**needs(*STREAMS)))
+    assert {outcome.status(stream) for stream in STREAMS} == {"COMPLETE"}, outcome.summary
+    assert values() == before
+    # A registry begins empty.
+    assert [name for name, value in before.items() if value in ({}, [], set())] == []

@@ -4,7 +4,6 @@ import json
 import re
 import tomllib
 from datetime import date
-from inspect import signature
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import 
 from airbyte_cdk.test.models.scenario import ConnectorTestScenario, entry_key_problems
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
-import components
+from unit_tests.conftest import NOW, Answer, Connector, Drift
 
 ROOT = Path(__file__).parents[1]
 METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))["data"]
@@ -86,22 +85,21 @@ def test_suggested_streams_exist() -> None:
     assert 3 <= len(suggested) == len(set(suggested)) <= 10, suggested
 
 
-def test_the_longest_silence_is_worked_out() -> None:
-    """`maxSecondsBetweenMessages` covers a request that is put off as long as the back-off allows, and little more."""
+def test_the_longest_silence_is_worked_out(drift: Drift, connector: Connector) -> None:
+    """`maxSecondsBetweenMessages` covers a request that Drift puts off for as long as it may, and little more."""
     requester = MANIFEST["definitions"]["base_requester"]
     timeouts = requester["connect_timeout_in_seconds"] + requester["read_timeout_in_seconds"]
-    timeouts += components.LONGEST_BODY
-    handler = signature(components.DriftErrorHandler).parameters
-    strategy = signature(components.DriftBackoffStrategy).parameters
-    throttled = handler["max_time"].default + strategy["longest_retry_after"].default + 1 + timeouts
-    attempts = strategy["max_attempts"].default
-    waits = sum(min(strategy["longest_wait"].default, 2**n) + 1 for n in range(attempts - 1))
+    drift.answers("/users/list", Answer({"error": "throttled"}, 429, {"Retry-After": "600"}))
+    assert connector.read("users").status("users") == "INCOMPLETE"
+    throttled = drift.clock.now - NOW / 1000 + timeouts
     given = METADATA["maxSecondsBetweenMessages"]
     assert throttled <= given < throttled + 300, (throttled, given)
     text = (ROOT / "metadata.yaml").read_text(encoding="utf-8")
-    assert f"= {throttled:.0f}, rounded up" in text, throttled
-    total = attempts * timeouts + waits
-    assert f"8 attempts of {timeouts:.0f} s and {waits:.0f} s of waits between them are {total:.0f} s" in text
+    assert f"= {3600 + 601 + timeouts}, rounded up" in text
+    waits = sum(min(60, 2**n) + 1 for n in range(15))
+    total = 16 * timeouts + waits
+    assert f"16 attempts of {timeouts} s and {waits} s of waits between them are {total} s" in text
+    assert total < given
 
 
 def test_a_breaking_change_for_each_major_version() -> None:

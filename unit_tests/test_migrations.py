@@ -205,8 +205,8 @@ def test_the_costs_add_up() -> None:
     assert named
     assert each
     conversations, contacts, rate = (int(number.replace(",", "")) for number in named.groups())
-    paginator = STREAMS["conversations"]["retriever"]["paginator"]["pagination_strategy"]
-    pages = ceil(conversations / paginator["page_size"]) + 1
+    [size] = re.findall(r"limit=(\d+)", STREAMS["conversations"]["$parameters"]["first"])
+    pages = ceil(conversations / int(size)) + 1
     assert rate == SPEC["properties"]["max_requests_per_second"]["default"]
     minutes = {
         "list": round(pages * float(each[1]) / 60),

@@ -237,7 +237,8 @@ def reads(area: str, url: str, session: requests.Session) -> Requests:
         yield from (get(f"/conversations/{one}{end}") for one in ids for end in ("/messages", ""))
         yield from (get(f"/conversations/{one}/messages", next=2) for one in ids if len(DRIFT.messages(one) or ()) > 50)
     elif area == "contacts":
-        yield from (get(f"/contacts/{row['contactId']}") for row in DRIFT.conversations_from(0, 30).rows)
+        keys = list(dict.fromkeys(row["contactId"] for row in DRIFT.expected("conversations")))
+        yield from (get(f"/contacts/{key}") for key in (*keys[:30], keys[-1]))
     elif area == "emails":
         known = next(row["attributes"]["email"] for row in DRIFT.expected("contacts") if row["attributes"].get("email"))
         yield from (get("/contacts", email=email) for email in (known, "nobody@example.com"))

@@ -1,0 +1,115 @@
+"""A conversation that fails for good costs its own requests alone: its id travels in the state until it can be read."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import CHILDREN, Run, access_token, catalog, newest_states, run
+from sandbox import Drift, Fault, Options, Sandbox
+
+HOUR = 3_600_000
+ATTEMPTS = 8
+# What an idle sync reads of a child: the newest conversation, and those that lie within the look-back before it.
+IDLE = 5
+
+
+def old_drift(conversations: int) -> Drift:
+    """A Drift in which nothing has changed for an hour."""
+    return Drift(conversations=conversations, now=int(time.time() * 1000) - HOUR, messages_per_conversation=1)
+
+
+def nth_newest(drift: Drift, place: int) -> int:
+    return sorted(drift.expected("conversations"), key=lambda row: -row["updatedAt"])[place]["id"]
+
+
+def sync(sandbox: Sandbox, saved: list[dict[str, Any]], *streams: str) -> tuple[Run, Counter[str]]:
+    """A sync that goes on from a state, and how often it asked for each path."""
+    sandbox.journal.clear()
+    read = run("read", access_token(sandbox.url), catalog(**dict.fromkeys(streams, "incremental")), saved)
+    return read, Counter(request.path for request in sandbox.journal)
+
+
+def unread(read: Run, stream: str) -> list[Any]:
+    return list(read.states(stream)[-1]["parent_state"]["unread"])
+
+
+@pytest.mark.parametrize("place", [0, 10, 60, 119], ids=["newest", "read early", "in the middle", "oldest"])
+def test_a_conversation_that_always_fails_costs_its_attempts(place: int) -> None:
+    """One of 120 answers 504 for ever: later syncs ask for it eight times and stay idle; once healed, it comes."""
+    streams = ("messages", "conversation_details")
+    drift = old_drift(120)
+    bad = nth_newest(drift, place)
+    fault = Fault(f"^/conversations/{bad}(/messages)?$", "status", status=504, times=None)
+    with Sandbox(drift, Options(rate_limit=None), faults=[fault]) as sandbox:
+        reads = [sync(sandbox, [], *streams)]
+        for _ in range(2):
+            saved = newest_states(*[read for read, _ in reads])
+            reads.append(sync(sandbox, saved, *streams))
+        sandbox.faults = []
+        healed, _ = sync(sandbox, newest_states(*[read for read, _ in reads]), *streams)
+    for read, _ in reads:
+        assert read.statuses == dict.fromkeys(streams, "INCOMPLETE")
+        for stream in streams:
+            assert read.error(stream).startswith("1 of the conversations could not be read"), read.error(stream)
+            assert "HTTP 504" in read.error(stream)
+            assert unread(read, stream) == [bad]
+    for _, asked in reads[1:]:
+        others = [path for path in asked if str(bad) not in path and path != "/conversations/list"]
+        assert len(others) <= IDLE * len(streams), others
+        assert asked["/conversations/list"] <= 2 * len(streams)
+        assert asked[f"/conversations/{bad}"] == asked[f"/conversations/{bad}/messages"] == ATTEMPTS, asked
+    assert healed.code == 0, healed.error()
+    for stream in streams:
+        assert unread(healed, stream) == []
+        found = {
+            record["id"]: record for read in (*[read for read, _ in reads], healed) for record in read.records(stream)
+        }
+        assert found == {row["id"]: row for row in drift.expected(stream)}, stream
+
+
+def test_a_first_sync_with_one_failing_conversation_saves_its_state() -> None:
+    """One of 2,000, read while they are listed, answers 400 for ever: all others are saved and not read again."""
+    drift = old_drift(2000)
+    bad = nth_newest(drift, 200)
+    fault = Fault(f"/conversations/{bad}/messages", "status", status=400, times=None)
+    with Sandbox(drift, Options(rate_limit=None), faults=[fault]) as sandbox:
+        first, _ = sync(sandbox, [], "messages")
+        second, asked = sync(sandbox, first.last_states(), "messages")
+    assert first.statuses == second.statuses == {"messages": "INCOMPLETE"}
+    assert set(first.keys("messages")) == {
+        row["id"] for row in drift.expected("messages") if row["conversationId"] != bad
+    }
+    assert unread(first, "messages") == unread(second, "messages") == [bad]
+    assert f"/conversations/{bad}/messages" in asked
+    others = [path for path in asked if str(bad) not in path and path != "/conversations/list"]
+    assert len(others) <= IDLE, len(others)
+
+
+def test_contacts_that_fail_are_found_again_by_their_own_id() -> None:
+    """A contact that answers 403 is on the retry list of the contacts, and comes with the sync after it may be read."""
+    drift = old_drift(60)
+    bad = next(row["contactId"] for row in drift.expected("conversations"))
+    fault = Fault(f"/contacts/{bad}", "status", status=403, times=None)
+    with Sandbox(drift, faults=[fault]) as sandbox:
+        first, _ = sync(sandbox, [], *CHILDREN)
+        sandbox.faults = []
+        second, asked = sync(sandbox, first.last_states(), *CHILDREN)
+    assert first.statuses == dict.fromkeys(CHILDREN, "COMPLETE") | {"contacts": "INCOMPLETE"}
+    assert first.error("contacts").startswith("1 of the contacts could not be read"), first.error("contacts")
+    assert unread(first, "contacts") == [bad]
+    assert second.code == 0, second.error()
+    assert sum(path.startswith("/contacts/") for path in asked) <= IDLE
+    assert {*first.keys("contacts"), *second.keys("contacts")} == {*drift.keys("contacts")}
+
+
+def test_more_failures_than_the_list_holds_stop_the_stream() -> None:
+    """Where more than a hundred conversations fail, the stream stops instead of asking for all the others."""
+    drift = old_drift(1000)
+    fault = Fault("^/conversations/[0-9]+$", "status", status=400, times=None, after=20)
+    with Sandbox(drift, Options(rate_limit=None), faults=[fault]) as sandbox:
+        read, asked = sync(sandbox, [], "conversation_details")
+    assert read.statuses == {"conversation_details": "INCOMPLETE"}
+    assert read.error("conversation_details").startswith("More than 100 conversations could not be read")
+    assert sum(asked.values()) < 300, sum(asked.values())

@@ -1,0 +1,515 @@
+"""What every status and every broken answer leads to: waited for, asked otherwise, skipped, or told in words."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from unit_tests.conftest import (
+    API,
+    CHILDREN,
+    EMPTY,
+    HOUR,
+    HTML,
+    METRICS,
+    NOW,
+    REPORTS,
+    SECRET,
+    STREAMS,
+    TOKEN,
+    Answer,
+    Clock,
+    Connector,
+    Drift,
+    Outcome,
+    config,
+    parts,
+    report,
+    response,
+)
+
+LIST = "/conversations/list"
+# Those that need no other stream, and hold no second chance.
+ALONE = [stream for stream in STREAMS if stream not in [*CHILDREN, "token_info"]]
+NOT_FOUND = {"error": {"type": "not_found", "message": SECRET}}
+GATEWAY = {
+    "html": HTML,
+    "empty": EMPTY,
+    "truncated": Answer(b'{"data": [{"id": 1, "name": "'),
+    "NaN": Answer(b'{"data": [{"id": NaN}'),
+    "deep": Answer(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "trailing": Answer(b'{"data": []} trailing'),
+    "404-html": Answer(HTML.body, 404),
+    "401-empty": Answer(b"", 401),
+    "403-html": Answer(HTML.body, 403),
+    "400-text": Answer(SECRET, 400),
+    "418-other-json": Answer({"secret": SECRET}, 418),
+    **{str(status): Answer({"error": SECRET}, status) for status in (408, 409, 425, 500, 502, 503, 504, 599)},
+}
+BROKEN: list[type[Exception]] = [
+    requests.ConnectionError,
+    requests.ConnectTimeout,
+    requests.ReadTimeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.SSLError,
+    requests.exceptions.ProxyError,
+    requests.exceptions.ContentDecodingError,
+]
+
+
+def drifts(status: int, kind: str = "some_error") -> Answer:
+    """Drift's own error, in JSON."""
+    return Answer({"error": {"type": kind, "message": SECRET}}, status)
+
+
+def assert_failed(outcome: Outcome, stream: str) -> Any:
+    """The stream is INCOMPLETE without a record, and its error is in few words, without a body."""
+    assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", []), outcome.summary
+    error = outcome.error(stream)
+    assert re.fullmatch(r"[^\n]*\.", error.message), error.message
+    assert "somebody" not in outcome.text
+    return error
+
+
+def assert_complete(outcome: Outcome, stream: str, *keys: Any) -> None:
+    assert (outcome.status(stream), outcome.keys(stream)) == ("COMPLETE", list(keys or [STREAMS[stream].one])), (
+        outcome.summary
+    )
+    assert outcome.errors == []
+
+
+# What passes by itself
+
+
+@pytest.mark.parametrize("stream", [*STREAMS])
+def test_trouble_of_seven_kinds_heals(drift: Drift, connector: Connector, clock: Clock, stream: str) -> None:
+    """What a gateway or a broken connection says is asked again, eight times in all, and then read whole."""
+    kinds = ["html", "empty", "404-html", "418-other-json", "503"]
+    trouble = [*[GATEWAY[kind] for kind in kinds], requests.ConnectionError, requests.ReadTimeout]
+    drift.answers(STREAMS[stream].path, *trouble, STREAMS[stream].body())
+    outcome = connector.read(stream)
+    assert_complete(outcome, stream)
+    assert len(clock.waits) == len(trouble) == 7
+    assert "somebody" not in outcome.text
+
+
+@pytest.mark.parametrize("kind", GATEWAY)
+def test_gateway_that_lasts_fails_after_eight_attempts(drift: Drift, connector: Connector, kind: str) -> None:
+    """A status from a gateway does not mean what it says, and its text is in no message."""
+    drift.answers("/users/list", GATEWAY[kind])
+    error = assert_failed(connector.read("users"), "users")
+    said = "a body that is not JSON" if GATEWAY[kind].status == 200 else f"HTTP {GATEWAY[kind].status}"
+    assert error.message == f"Drift answered GET /users/list with {said}. Gave up after 8 attempts."
+    assert len(drift.requests) == 8
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_broken_connection_that_lasts_names_the_wind_down(
+    drift: Drift, connector: Connector, broken: type[Exception]
+) -> None:
+    """A Drift that cannot be reached is passing trouble, or the end of the service."""
+    drift.answers("/users/list", broken)
+    error = assert_failed(connector.read("users"), "users")
+    said = rf"Drift could not be reached \({broken.__name__}\)\. Gave up after 8 attempts\. Drift is being wound down.*"
+    assert re.fullmatch(said, error.message), error.message
+    assert (error.failure_type.value, len(drift.requests)) == ("transient_error", 8)
+
+
+@pytest.mark.parametrize("stream", [*ALONE, *CHILDREN])
+def test_trouble_that_lasts_fails_every_stream(drift: Drift, connector: Connector, stream: str) -> None:
+    """No stream is green and short where its endpoint fails."""
+    drift.answers(STREAMS[stream].path, drifts(503))
+    error = assert_failed(connector.read(stream), stream)
+    assert f"Drift answered {STREAMS[stream].asked} with HTTP 503. Gave up after" in error.message
+
+
+@pytest.mark.parametrize(("failures", "is_read"), [(15, True), (16, False)])
+def test_outage_in_mid_sync_has_sixteen_attempts(
+    drift: Drift, connector: Connector, clock: Clock, failures: int, is_read: bool
+) -> None:
+    """Where nothing succeeds any more after something did, requests wait for five minutes and more."""
+    first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
+    last = {"data": [{"id": 2, "updatedAt": NOW - 1}]}
+    drift.answers(LIST, first, *[drifts(503)] * failures, last)
+    outcome = connector.read("conversations")
+    assert (outcome.status("conversations") == "COMPLETE") is is_read, outcome.summary
+    assert sum(clock.waits) > 300, clock.waits
+    assert (2 in outcome.keys("conversations")) is is_read
+
+
+def test_row_that_fails_while_others_succeed_has_eight_attempts() -> None:
+    """A request that fails while others succeed is a bad row, and no outage."""
+    handler, other = (made.handler for made in parts("users", "accounts"))
+    good = response({"data": {"accounts": []}}, url=f"{API}/accounts")
+    other.interpret_response(good)
+    for attempt in range(1, 8):
+        assert handler.interpret_response(response(b"", 500)).response_action.name == "RETRY", attempt
+        assert handler.backoff_time(response(b"", 500), attempt) > 0
+        other.interpret_response(good)
+    with pytest.raises(Exception, match="Gave up after 8 attempts"):
+        handler.interpret_response(response(b"", 500))
+
+
+def test_each_page_has_its_own_attempts(drift: Drift, connector: Connector) -> None:
+    """Trouble on one page does not use up the attempts of the next."""
+    first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
+    last = {"data": [{"id": 2, "updatedAt": NOW - 1}]}
+    drift.answers(LIST, *[HTML] * 7, first, *[HTML] * 7, last)
+    assert_complete(connector.read("conversations"), "conversations", 1, 2)
+
+
+# Throttles and waits
+
+
+@pytest.mark.parametrize(
+    "throttle", [Answer(SECRET, 429), drifts(403, "rate_limit_exceeded"), drifts(400, "rate limit")]
+)
+@pytest.mark.parametrize("stream", ["users", "messages", "meetings", "token_info"])
+def test_throttle_of_ten_minutes_does_not_fail(
+    drift: Drift, connector: Connector, clock: Clock, stream: str, throttle: Answer
+) -> None:
+    """A throttle, under whatever status, is waited out; its waits grow to a minute."""
+    drift.answers(
+        STREAMS[stream].path,
+        lambda _: throttle if clock.now < NOW / 1000 + 700 else STREAMS[stream].body(),
+    )
+    assert_complete(connector.read(stream), stream)
+    assert sum(clock.waits) >= 600, clock.waits
+    assert max(clock.waits) <= 61, clock.waits
+
+
+def test_throttle_without_end_ends_after_an_hour(drift: Drift, connector: Connector, clock: Clock) -> None:
+    """A throttle that never ends fails the stream, and not never."""
+    drift.answers("/users/list", Answer(SECRET, 429))
+    error = assert_failed(connector.read("users"), "users")
+    assert "Drift answered GET /users/list with HTTP 429." in error.message
+    assert 3600 <= sum(clock.waits) <= 3800, sum(clock.waits)
+
+
+def test_throttles_are_no_failures(drift: Drift, connector: Connector) -> None:
+    """Throttles before and between failures use up none of their eight attempts, and take none back."""
+    drift.answers("/users/list", *[Answer(b"", 429)] * 9, *[Answer(b"", 503), Answer(b"", 429)] * 7, Answer(b"", 503))
+    error = assert_failed(connector.read("users"), "users")
+    assert error.message.endswith("HTTP 503. Gave up after 8 attempts."), error.message
+    assert len(drift.requests) == 9 + 15
+
+
+def test_waits_grow_have_jitter_and_are_capped(drift: Drift, connector: Connector, clock: Clock) -> None:
+    """The waits of a long throttle double up to a minute, and no two are alike."""
+    drift.answers("/users/list", *[Answer(b"", 429)] * 20, STREAMS["users"].body())
+    assert_complete(connector.read("users"), "users")
+    # The CDK adds one second to every wait that a strategy returns.
+    waits = [wait - 1 for wait in clock.waits]
+    assert all(min(60, 2**n) / 2 <= wait <= min(60, 2**n) for n, wait in enumerate(waits)), waits
+    assert len(set(waits)) == 20, waits
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "waited"),
+    [
+        (429, "30", 30),
+        (503, "30", 30),
+        (429, " 30 ", 30),
+        (429, "600", 600),
+        (429, "Thu, 15 Jan 2026 12:01:30 GMT", 90),
+        # Longer than a stream may be silent.
+        (429, "86400", 600),
+        (429, "Fri, 16 Jan 2026 12:00:00 GMT", 600),
+        *[(429, value, None) for value in ("Thu, 15 Jan 2026 11:00:00 GMT", "soon", "0", "-5", "", "1e3", "NaN")],
+        (429, "Fri, 31 Dec 99999 23:59:59 GMT", None),
+    ],
+)
+def test_retry_after_lengthens_a_wait(
+    drift: Drift, connector: Connector, clock: Clock, status: int, value: str, waited: float | None
+) -> None:
+    """`Retry-After` is waited for in seconds or until its date, ten minutes at most; what cannot be read is not."""
+    drift.answers("/users/list", Answer(b"", status, {"Retry-After": value}), STREAMS["users"].body())
+    assert_complete(connector.read("users"), "users")
+    [only] = clock.waits
+    assert only == pytest.approx(waited + 1, abs=1) if waited else 1.5 <= only <= 2, only
+
+
+def test_wait_is_the_longer_of_the_two() -> None:
+    """A short `Retry-After` does not shorten the exponential, and no wait is left to the CDK."""
+    [made] = parts("users")
+    handler = made.handler
+    throttled = response(b"", 429, Retry_After="1")
+    assert handler.interpret_response(throttled).response_action.name == "RATE_LIMITED"
+    assert all(30 <= handler.backoff_time(throttled, attempt) <= 60 for attempt in (7, 10_000))
+    assert handler.backoff_time(requests.ConnectionError(), 1) > 0
+    assert handler.backoff_strategies == [handler]
+
+
+# 4xx that mean what they say
+
+
+@pytest.mark.parametrize("status", [402, 404, 405, 406, 410, 418, 451])
+def test_drifts_own_4xx_is_asked_once(drift: Drift, connector: Connector, status: int) -> None:
+    """A refusal in Drift's own JSON fails every list at once; one that is gone is told with the likely cause."""
+    for stream in ALONE:
+        if not STREAMS[stream].skips:
+            drift.answers(STREAMS[stream].path, drifts(status))
+    outcome = connector.read(*ALONE)
+    for stream in ALONE:
+        if STREAMS[stream].skips:
+            continue
+        error = assert_failed(outcome, stream)
+        assert error.message.startswith(f"Drift answered {STREAMS[stream].asked} with HTTP {status}."), error.message
+        assert ("wound down" in error.message) is (status in (404, 410))
+        assert len(drift.asked(STREAMS[stream].path)) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [{"errors": [{"message": SECRET}]}, {"type": "x", "message": SECRET}, {"error": SECRET}]
+)
+def test_forms_of_drifts_own_error(drift: Drift, connector: Connector, body: Any) -> None:
+    """Drift's errors are known by `error`, `errors` or `type`."""
+    drift.answers("/users/list", Answer(body, 418))
+    assert assert_failed(connector.read("users"), "users").message == "Drift answered GET /users/list with HTTP 418."
+    assert len(drift.requests) == 1
+
+
+def test_missing_scope_fails_its_own_stream_only(drift: Drift, connector: Connector) -> None:
+    """A 403 names stream and scope, and that the token must be issued anew; all other streams stay whole."""
+    refused = ["accounts", "teams", "contacts", "conversation_metrics", "playbooks", "contact_attributes"]
+    for stream in refused:
+        drift.answers(STREAMS[stream].path, drifts(403, "forbidden"))
+    outcome = connector.read(*STREAMS)
+    for stream in STREAMS:
+        if stream in refused:
+            error = assert_failed(outcome, stream)
+            assert error.failure_type.value == "config_error"
+            for part in (STREAMS[stream].scope, f" {stream} ", "issue a new token"):
+                assert part in error.message, error.message
+        else:
+            assert (outcome.status(stream), outcome.keys(stream)) == ("COMPLETE", [STREAMS[stream].one])
+    assert len(drift.asked("/accounts")) == 1
+
+
+def test_403_after_a_success_is_one_row(drift: Drift, connector: Connector) -> None:
+    """A stream that was read has its scope: a later refusal is told as it is."""
+    first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
+    drift.answers(LIST, first, drifts(403))
+    error = connector.read("conversations").error("conversations")
+    assert error.message == "Drift answered GET /conversations/list with HTTP 403."
+
+
+# 400, asked otherwise
+
+
+@pytest.mark.parametrize(
+    ("stream", "refuses"),
+    [
+        ("conversations", lambda query: "limit" in query),
+        ("conversations", lambda query: "page_token=" in query),
+        ("conversations", lambda query: query != ""),
+        ("accounts", lambda query: "size" in query),
+        ("contacts_by_email", lambda query: "limit" in query),
+    ],
+)
+def test_refused_parameter_is_left_out(drift: Drift, connector: Connector, stream: str, refuses: Any) -> None:
+    """A 400 may mean a size or a blank parameter of ours: the same is asked for without it."""
+    path = STREAMS[stream].path
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        return drifts(400) if refuses(str(request.url).partition("?")[2]) else STREAMS[stream].body()
+
+    drift.answers(path, answer)
+    assert_complete(connector.read(stream), stream)
+    assert len(drift.asked(path)) <= 4
+
+
+@pytest.mark.parametrize("stream", ALONE)
+def test_400_that_stays_fails(drift: Drift, connector: Connector, stream: str) -> None:
+    """Where no other way of asking helps, the stream fails without a record."""
+    drift.answers(STREAMS[stream].path, drifts(400))
+    assert_failed(connector.read(stream), stream)
+    assert len(drift.asked(STREAMS[stream].path)) < 100
+
+
+@pytest.mark.parametrize("unknown", [["relatedPlaybookId"], ["numBotMessages", "meaningfulConversation"]])
+def test_unknown_metric_is_left_out(drift: Drift, connector: Connector, unknown: list[str]) -> None:
+    """A metric that Drift does not know is found by asking one by one, once, and named in the log."""
+    known = [name for name in METRICS if name not in unknown]
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        names = json.loads(request.body or b"")["metrics"]
+        if set(names) & set(unknown):
+            return drifts(400)
+        return {"count": 1, "data": [{"conversationId": 1, "metrics": [known.index(name) for name in names]}]}
+
+    drift.answers(REPORTS, answer)
+    outcome = connector.read("conversation_metrics")
+    expected = {"conversationId": 1, **{name: number for number, name in enumerate(known)}}
+    assert outcome.records("conversation_metrics") == [expected], outcome.summary
+    told = [line for line in outcome.logs("WARN") if "Drift refuses the metrics" in line]
+    assert len(told) == 1, told
+    assert all(name in told[0] for name in unknown), told
+    assert len(drift.asked(REPORTS)) <= len(METRICS) + 3
+
+
+def test_report_that_wants_dates_gets_dates(drift: Drift, connector: Connector) -> None:
+    """Where Drift refuses every metric, it is the milliseconds that it refuses: the days around them are asked for."""
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        low, high = json.loads(request.body or b"")["filters"][0]["values"]
+        is_date = re.fullmatch(r"\d{4}-\d\d-\d\d", str(low)) and re.fullmatch(r"\d{4}-\d\d-\d\d", str(high))
+        return report((1, {"updatedAt": NOW})) if is_date else drifts(400)
+
+    drift.answers(REPORTS, answer)
+    outcome = connector.read("conversation_metrics")
+    assert_complete(outcome, "conversation_metrics")
+    low, high = json.loads(drift.requests[-1].body or b"")["filters"][0]["values"]
+    assert (low, high) == ("2025-12-30", "2026-01-17")
+
+
+# Many children
+
+
+def children(drift: Drift, answer: Any, count: int = 120) -> None:
+    """Answers a list of so many conversations, and the messages of each by a function of its key."""
+    keys = range(1, count + 1)
+    drift.answers(LIST, {"data": [{"id": key, "updatedAt": NOW - key * HOUR} for key in keys]})
+    for key in keys:
+        drift.answers(f"/conversations/{key}/messages", answer(key))
+
+
+def asked(drift: Drift) -> int:
+    return sum(str(request.url).endswith("/messages") for request in drift.requests)
+
+
+def test_children_that_are_all_refused_stop_the_stream(drift: Drift, connector: Connector) -> None:
+    """Several refusals without a success are a missing scope: what was not begun is not asked for."""
+    children(drift, lambda _: drifts(403))
+    outcome = connector.read("messages", state={})
+    assert outcome.status("messages") == "INCOMPLETE"
+    assert "missing the conversation_read scope" in outcome.message
+    # Those few, and what other workers were at.
+    assert 1 < asked(drift) <= 10 + 31
+
+
+def test_children_that_fail_in_a_row_are_not_asked_for_eight_times_each(drift: Drift, connector: Connector) -> None:
+    """After eight failures in a row each further child has two attempts, and the sync ends within reason."""
+    children(drift, lambda _: drifts(503), 40)
+    # Seven workers.
+    outcome = connector.read("messages", state={}, config=config(max_requests_per_second=2))
+    assert "40 of the conversations could not be read" in outcome.message
+    # Without this rule 640; eight, and what other workers had begun, have all their attempts.
+    assert asked(drift) <= 16 * (8 + 7) + 2 * 40
+
+
+@pytest.mark.parametrize("status", [400, 403, 418])
+def test_child_that_fails_here_and_there_ends_nothing(drift: Drift, connector: Connector, status: int) -> None:
+    """As long as others succeed every child is asked for, and the stream ends red with their number."""
+    good = {"data": {"messages": [{"id": 1, "createdAt": NOW}]}}
+    children(drift, lambda key: drifts(status) if key % 3 == 2 else good)
+    outcome = connector.read("messages", state={})
+    assert (outcome.status("messages"), len(outcome.records("messages"))) == ("INCOMPLETE", 80), outcome.summary
+    error = outcome.error("messages")
+    assert error.message.startswith("40 of the conversations could not be read"), error.message
+    assert f"with HTTP {status}" in error.message
+    assert len(outcome.state("messages")["parent_state"]["unread"]) == 40
+
+
+@pytest.mark.parametrize("stream", [*CHILDREN, "contacts_by_email"])
+@pytest.mark.parametrize(
+    "gone", [Answer(NOT_FOUND, 404), drifts(410), Answer(NOT_FOUND), {"error": "Not Found"}], ids=str
+)
+def test_one_that_is_gone_is_skipped_and_said(drift: Drift, connector: Connector, stream: str, gone: Any) -> None:
+    """What was deleted after it was listed is left out, with one line in the log."""
+    drift.answers(STREAMS[stream].path, gone)
+    outcome = connector.read(stream)
+    assert (outcome.status(stream), outcome.records(stream), outcome.errors) == ("COMPLETE", [], []), outcome.summary
+    what = "an address" if stream == "contacts_by_email" else "1"
+    assert [line for line in outcome.logs("INFO") if f"{stream}: skipped {what}, which no longer exists" in line]
+    assert "somebody" not in outcome.text
+    assert len(drift.asked(STREAMS[stream].path)) == 1
+
+
+# Redirects
+
+ELSEWHERE = [
+    "https://evil.example{path}",
+    "//evil.example{path}",
+    "http://driftapi.com{path}",
+    "https://driftapi.com:8443{path}",
+    "https://driftapi.com@evil.example{path}",
+    "https://user:password@driftapi.com{path}",
+    "https://driftapi.com.evil.example{path}",
+]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_redirect_to_another_host_is_refused(drift: Drift, connector: Connector, place: str, status: int) -> None:
+    """No request follows to another scheme, host or port, and the error names the host and the likely reason."""
+    streams = ["users", "conversation_metrics", "token_info", "contacts"]
+    for stream in streams:
+        path = STREAMS[stream].path
+        drift.answers(path, Answer(b"", status, {"Location": place.format(path=path)}))
+    outcome = connector.read(*streams)
+    host = "driftapi.com" if "evil" not in place else place.partition("evil")[2].partition("{")[0]
+    for stream in streams:
+        error = assert_failed(outcome, stream)
+        assert error.message.startswith("Drift redirects to another host"), error.message
+        assert host in error.message
+        assert "wound down" in error.message
+        assert len(drift.asked(STREAMS[stream].path)) == 1
+
+
+@pytest.mark.parametrize("stream", ["users", "conversations", "messages", "token_info"])
+@pytest.mark.parametrize("place", ["{path}/", "https://driftapi.com{path}/"])
+def test_redirect_on_our_host_is_followed(drift: Drift, connector: Connector, stream: str, place: str) -> None:
+    """A redirect on the same host, such as one for a slash, is followed with the token."""
+    path = STREAMS[stream].path
+    drift.answers(path, Answer(b"", 307, {"Location": place.format(path=path)}))
+    drift.answers(f"{path}/", STREAMS[stream].body())
+    assert_complete(connector.read(stream), stream)
+    assert drift.asked(f"{path}/")[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_redirects_without_end_fail(drift: Drift, connector: Connector) -> None:
+    """A redirect to itself ends in an error."""
+    drift.answers("/users/list", Answer(b"", 302, {"Location": "/users/list"}))
+    error = assert_failed(connector.read("users"), "users")
+    assert error.message.startswith("Drift could not be reached (TooManyRedirects)."), error.message
+
+
+# check
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (drifts(401, "authentication_error"), ["Drift refused the token"]),
+        (Answer(b"", 302, {"Location": "https://evil.example"}), ["another host", "wound down"]),
+        (requests.ConnectionError, ["could not be reached", "wound down"]),
+        (HTML, ["not JSON", "Gave up after"]),
+        (drifts(503), ["HTTP 503", "Gave up after"]),
+    ],
+)
+def test_check_fails_in_words(drift: Drift, connector: Connector, answer: Any, said: list[str]) -> None:
+    """A check fails where nothing shows that the token is good, and says what is wrong without the body."""
+    drift.answers("/app/token_info", answer)
+    drift.answers("/users/list", answer)
+    outcome = connector.check()
+    status, message = outcome.check
+    assert status == "FAILED", message
+    assert all(part in str(message) for part in said), message
+    assert SECRET not in outcome.text
+
+
+def test_check_asks_for_the_token_alone(drift: Drift, connector: Connector) -> None:
+    """A check needs no scope: it asks about the token once and reads no list."""
+    assert connector.check().check == ("SUCCEEDED", None)
+    assert [(request.method, request.path_url) for request in drift.requests] == [("POST", "/app/token_info")]
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_request(drift: Drift) -> Iterator[None]:
+    """Whatever a test does: no host but ours is ever asked."""
+    yield
+    assert [request.url for request in drift.foreign] == []

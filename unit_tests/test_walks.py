@@ -1,0 +1,560 @@
+"""A walk follows what an answer names, reads every record once, requests no URL of an answer, and ends."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+import requests
+
+from unit_tests.conftest import (
+    API,
+    DAY,
+    MINUTE,
+    NOW,
+    STREAMS,
+    Answer,
+    Connector,
+    Drift,
+    Outcome,
+    parts,
+    response,
+)
+
+LIST = "/conversations/list"
+MESSAGES = "/conversations/1/messages"
+
+
+def rows(*keys: int) -> list[dict[str, Any]]:
+    """Conversations as the list has them: the later in the list, the older."""
+    return [{"id": key, "updatedAt": NOW - 1_000_000 - 1000 * key} for key in keys]
+
+
+def link(token: Any) -> str:
+    return f"https://api.drift.com{LIST}?limit=50&page_token={quote(str(token), safe='')}"
+
+
+def linked(token: Any, *keys: int, **more: Any) -> dict[str, Any]:
+    """A page of the newer generation."""
+    return {"data": rows(*keys), "links": {"self": link("self"), "next": token and link(token)}, **more}
+
+
+def numbered(token: Any, *keys: int, **more: Any) -> dict[str, Any]:
+    """A page of the older generation."""
+    return {"data": rows(*keys), "pagination": {"more": True, "next": token, **more}}
+
+
+def query_of(request: requests.PreparedRequest) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(str(request.url)).query, keep_blank_values=True))
+
+
+def script(drift: Drift, pages: Mapping[str, Any], path: str = LIST) -> None:
+    """Answers each page by its token, whichever parameter names it, and any other with 400."""
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        query = query_of(request)
+        token = query.get("page_token") or query.get("next") or ""
+        return pages.get(token, Answer({"error": {"type": "unknown_page"}}, 400))
+
+    drift.answers(path, answer)
+
+
+def assert_only_ours(drift: Drift) -> None:
+    assert [request.url for request in drift.foreign] == []
+    assert {urlsplit(request.url)[:2] for request in drift.requests} == {("https", "driftapi.com")}
+
+
+def assert_read(outcome: Outcome, keys: Iterable[Any], stream: str = "conversations") -> None:
+    """Exactly the keys, each once."""
+    assert outcome.status(stream) == "COMPLETE", outcome.summary
+    assert sorted(outcome.keys(stream)) == sorted(keys)
+
+
+def assert_refused(outcome: Outcome, *said: str, stream: str = "conversations") -> None:
+    assert outcome.status(stream) == "INCOMPLETE", outcome.summary
+    assert all(part in outcome.error(stream).message for part in said), outcome.summary
+
+
+# Conversations
+
+
+class ConversationList:
+    """Drift's list: a position in the older generation, the last row in the newer one, or both side by side.
+
+    `last` is how it names nothing behind its last page.
+    """
+
+    def __init__(self, count: int, generation: str, last: str = "missing", limit: int = 50) -> None:
+        self.rows = rows(*range(1, count + 1))
+        self.generation, self.last, self.limit = generation, last, limit
+
+    def __call__(self, request: requests.PreparedRequest) -> Any:
+        query = query_of(request)
+        limit, token = min(int(query.get("limit", 25)), self.limit), query.get("page_token", "")
+        keys = [f"é+/={row['updatedAt']}&%#{row['id']}" for row in self.rows]
+        start = int(query["next"]) if "next" in query else keys.index(token) + 1 if token else 0
+        page = self.rows[start : start + limit]
+        body: dict[str, Any] = {"data": page}
+        is_last = start + limit >= len(self.rows)
+        if self.generation != "links" and (not is_last or self.last == "null"):
+            body["pagination"] = {"more": not is_last, "next": None if is_last else str(start + limit)}
+        if self.generation != "next":
+            body["links"] = {"self": link("self")}
+            if not is_last or (self.last == "empty-page" and page):
+                body["links"]["next"] = link(keys[start + len(page) - 1])
+            elif self.last != "missing":
+                body["links"]["next"] = {"null": None, "blank": " ", "no-token": link("")}.get(self.last)
+        return body
+
+
+ODD: list[Any] = [None, "next", 1, [], True]
+NO_PAGE: list[Any] = [False, {}, "null"]
+
+
+@pytest.mark.parametrize("generation", ["next", "links", "both"])
+@pytest.mark.parametrize(
+    ("count", "last", "limit"),
+    [
+        *[(count, "missing", 50) for count in (0, 1, 50, 51, 120)],
+        *[(100, last, 50) for last in ("null", "blank", "no-token", "empty-page")],
+        (60, "missing", 25),
+        (5, "missing", 1),
+    ],
+)
+def test_every_conversation_once(
+    drift: Drift, connector: Connector, generation: str, count: int, last: str, limit: int
+) -> None:
+    """A list of any length is read whole, however its last page looks and even where Drift clamps the limit."""
+    drift.answers(LIST, ConversationList(count, generation, last, limit))
+    assert_read(connector.read("conversations"), range(1, count + 1))
+    assert_only_ours(drift)
+    assert drift.queries(LIST)[0] == {"limit": "50", "page_token": ""}
+
+
+@pytest.mark.parametrize(
+    ("pages", "keys"),
+    [
+        # The newer generation wins, and is followed whatever `more` says.
+        ({"": linked("b", 1, pagination={"more": False, "next": "x"}), "b": linked("", 2, more=False)}, 2),
+        # A link without a next page is not the end where `pagination` names one.
+        ({"": {**numbered("b", 1), "links": {"self": link("a")}}, "b": numbered(None, 2, more=False)}, 2),
+        # A walk that began by `next` goes on by `next` where links turn up later.
+        ({"": numbered("b", 1), "b": {**numbered("c", 2), "links": {"next": link("x")}}, "c": {"data": rows(3)}}, 3),
+        # In the older generation `more: false` ends the walk although a page is named.
+        ({"": numbered("b", 1), "b": numbered("c", 2, more=False), "c": {"data": rows(666)}}, 2),
+        *[({"": numbered("b", 1), "b": {"data": rows(2), "pagination": end}}, 2) for end in ({}, {"next": ""}, None)],
+        # Other ways to write links.
+        ({"": {"data": rows(1), "links": [{"rel": "next", "href": link("b")}]}, "b": linked("", 2)}, 2),
+        ({"": {"data": rows(1), "_links": {"next": {"href": link("b")}}}, "b": linked("", 2)}, 2),
+        ({"": {"data": rows(1), "links": {"next": "b"}}, "b": linked("", 2)}, 2),
+        ({"": numbered(2, 1), "2": {"data": rows(2)}}, 2),
+        *[({"": {"data": rows(1), "links": odd}}, 1) for odd in ODD],
+        *[({"": {"data": rows(1), "pagination": odd}}, 1) for odd in ODD],
+        *[({"": {"data": rows(1), "links": {"next": odd}}}, 1) for odd in NO_PAGE],
+        # Hidden rows make empty pages.
+        ({"": linked("b", 1), "b": linked("c"), "c": linked("d"), "d": linked("e"), "e": linked("", 2)}, 2),
+        ({"": linked("b"), "b": linked("", 1)}, 1),
+        # The page behind the end may lack its list.
+        ({"": linked("b", 1), "b": {"links": {}}}, 1),
+        # An empty page that names itself, or what was read, is the end, and so is a circle.
+        ({"": linked("b", 1), "b": linked("c", 2), "c": linked("c")}, 2),
+        ({"": linked("b", 1), "b": linked("c", 2), "c": linked("b", 3)}, 3),
+        ({"": linked("b", 1), "b": linked("b", 1)}, 1),
+        # A page that repeats rows of the one before.
+        ({"": numbered("b", 1, 2, 3), "b": numbered(None, 3, 4, more=False)}, 4),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_walk_reads_what_is_named_and_ends(
+    drift: Drift, connector: Connector, pages: Mapping[str, Any], keys: int
+) -> None:
+    """Whatever way an answer names the next page or none, all rows come, each once."""
+    script(drift, pages)
+    assert_read(connector.read("conversations"), range(1, keys + 1))
+    assert_only_ours(drift)
+
+
+@pytest.mark.parametrize("pagination", [{"more": True}, {"more": True, "next": None}, {"more": True, "next": ""}])
+def test_more_without_a_page_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
+    """An answer with records that says that there is more, and does not say where, is not the end."""
+    script(drift, {"": {"data": rows(1), "pagination": pagination}})
+    assert_refused(connector.read("conversations"), "there is more of", "names no next page")
+    script(drift, {"": {"data": {"messages": rows(1)}, "pagination": pagination}}, MESSAGES)
+    drift.answers(LIST, {"data": [{"id": 1}]})
+    assert_refused(connector.read("messages"), "there is more of", stream="messages")
+
+
+@pytest.mark.parametrize(("stream", "most"), [("conversations", 102), ("messages", 10)])
+def test_walk_of_new_pages_with_nothing_new_is_an_error(
+    drift: Drift, connector: Connector, stream: str, most: int
+) -> None:
+    """New pages for ever with the same records end the stream; one more conversation costs few requests for it."""
+    path = STREAMS[stream].path
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        token = str(len(drift.asked(path)))
+        body = linked(token, 1)
+        return body if stream == "conversations" else {**body, "data": {"messages": body["data"]}}
+
+    drift.answers(path, answer)
+    assert_refused(connector.read(stream), "without end", stream=stream)
+    assert 5 < len(drift.asked(path)) <= most
+
+
+@pytest.mark.parametrize(("stream", "most"), [("users", 102), ("messages", 10)])
+def test_walk_of_empty_pages_ends_with_a_warning(drift: Drift, connector: Connector, stream: str, most: int) -> None:
+    """Empty pages that each name a new one are walked for a while, and then taken for the end."""
+    path = STREAMS[stream].path
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        asked = query_of(request).get("page_token")
+        body = linked(len(drift.asked(path)), *([] if asked else [1]))
+        return body if stream == "users" else {**body, "data": {"messages": body["data"]}}
+
+    drift.answers(path, answer)
+    outcome = connector.read(stream)
+    assert_read(outcome, [1], stream)
+    assert len(drift.asked(path)) <= most
+    assert [line for line in outcome.logs("WARN") if line.startswith(f"{stream}: ") and "without end" in line]
+
+
+# Tokens and links
+
+ODD_TOKENS = ["a+b", "a/b", "a=b==", "a&b=c", "a%b", "a%20b", "a#b", "a b", "é", "日本", "😀", "1e5", "007", "1_000"]
+ODD_TOKENS += ["[1]", "'a'", '"a"', "a\\b", "{{ config }}", "{% raw %}", "a;b", "a\tb", "9" * 20, "//x.example"]
+HOSTILE = [
+    "//evil.example/x?page_token={}",
+    "http://driftapi.com/conversations/list?page_token={}",
+    "https://evil.example/conversations/list?page_token={}",
+    "https://driftapi.com:8443/conversations/list?page_token={}",
+    "https://driftapi.com@evil.example/conversations/list?page_token={}",
+    "https://user:password@driftapi.com/conversations/list?page_token={}",
+    "https://driftapi.com.evil.example/?page_token={}",
+    "https:\\\\evil.example\\x?page_token={}",
+    "javascript:fetch('https://evil.example')?page_token={}",
+    "file:///etc/passwd?page_token={}",
+    "https://evil.example/x?page_token={}#page_token=c",
+    "https://[::1/x?page_token={}",
+    "?page_token={}",
+    "/../../oauth2/token?page_token={}",
+    " https://evil.example/x?page_token={}&api_url=https://evil.example",
+    "https://evil.example/\r\nHost: evil.example?page_token={}",
+]
+
+
+@pytest.mark.parametrize("form", ["links", "pagination"])
+def test_tokens_are_sent_as_they_are_named(drift: Drift, connector: Connector, form: str) -> None:
+    """A token that needs encoding, or that looks like a literal or a template, comes back as it was named."""
+    tokens = ODD_TOKENS if form == "links" else [token for token in ODD_TOKENS if "?" not in token]
+    page = linked if form == "links" else numbered
+    names = zip(["", *tokens], [*tokens, None], strict=True)
+    pages = {name: page(follows, key) for key, (name, follows) in enumerate(names)}
+    script(drift, {**pages, tokens[-1]: {"data": rows(len(tokens))}})
+    outcome = connector.read("conversations")
+    parameter = "page_token" if form == "links" else "next"
+    sent = [query.get(parameter) for query in drift.queries(LIST)]
+    # Behind that it looks at the head again.
+    assert [token for token in sent if token][: len(tokens)] == tokens, outcome.summary
+    assert_read(outcome, range(len(tokens) + 1))
+
+
+def test_hostile_links_are_asked_of_our_own_host(drift: Drift, connector: Connector) -> None:
+    """Of a link nothing but the query is taken, whatever place it names."""
+    pages = {str(key or ""): linked(None, key) for key in range(len(HOSTILE) + 1)}
+    for key, hostile in enumerate(HOSTILE):
+        pages[str(key or "")]["links"]["next"] = hostile.format(key + 1)
+    script(drift, pages)
+    outcome = connector.read("conversations")
+    assert_read(outcome, range(len(HOSTILE) + 1))
+    assert_only_ours(drift)
+    assert {urlsplit(request.url).path for request in drift.requests} == {LIST}
+    assert outcome.holds("evil.example") == []
+
+
+@pytest.mark.parametrize("named", ["https://evil.example/x?page_token=", link("")])
+def test_link_without_a_token_ends_the_walk(drift: Drift, connector: Connector, named: str) -> None:
+    """A blank token names no page."""
+    script(drift, {"": {"data": rows(1), "links": {"next": named}}})
+    assert_read(connector.read("conversations"), [1])
+    assert_only_ours(drift)
+    assert len(drift.requests) <= 8
+
+
+# Rows that move
+
+
+def moving(drift: Drift, generation: str, is_due: Callable[[int], bool], count: int = 120) -> ConversationList:
+    """A list of which the last row is updated behind the back of the walk whenever a request is due."""
+    listed = ConversationList(count, generation)
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        page = listed(request)
+        number = len(drift.asked(LIST))
+        if is_due(number):
+            listed.rows = [{"id": listed.rows[-1]["id"], "updatedAt": NOW + number}, *listed.rows[:-1]]
+        return page
+
+    drift.answers(LIST, answer)
+    return listed
+
+
+@pytest.mark.parametrize("generation", ["links", "next"])
+def test_conversation_that_is_updated_during_the_walk_is_not_lost(
+    drift: Drift, connector: Connector, generation: str
+) -> None:
+    """A row that jumps to the head of the list while later pages are read comes from a second look at the head."""
+    moving(drift, generation, lambda number: number == 1)
+    outcome = connector.read("conversations")
+    assert_read(outcome, range(1, 121))
+    # Three pages, the moved row with the page behind it, and the head once more.
+    assert len(drift.asked(LIST)) <= 6
+
+
+def test_list_that_never_rests_is_green(drift: Drift, connector: Connector) -> None:
+    """An update behind every request is no error: the head is looked at three times at most."""
+    moving(drift, "links", lambda number: True)
+    outcome = connector.read("conversations")
+    assert (outcome.status("conversations"), set(outcome.keys("conversations"))) == ("COMPLETE", {*range(1, 121)})
+    assert len(drift.asked(LIST)) <= 3 + 3 * 2
+
+
+def test_quiet_list_costs_one_look_and_repeats_nothing(drift: Drift, connector: Connector) -> None:
+    """Behind a walk of one page there is no second look; behind one of several it yields no row again."""
+    for count, asked in ((50, 1), (120, 4)):
+        drift.requests.clear()
+        drift.answers(LIST, ConversationList(count, "links"))
+        assert_read(connector.read("conversations"), range(1, count + 1))
+        assert len(drift.asked(LIST)) == asked
+
+
+@pytest.mark.parametrize(
+    ("updated", "stops"),
+    [
+        ([NOW - 1, NOW - 2], True),
+        ([NOW - 1], False),
+        ([NOW, NOW - 1], False),
+        ([NOW - 1, NOW + DAY, NOW - 2], False),
+        ([str(NOW - 1), NOW - 2], True),
+        ([], False),
+        *[([NOW - 1, odd, NOW - 2], False) for odd in [*ODD, 0, -1, {}]],
+    ],
+    ids=str,
+)
+def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -> None:
+    """A walk ends after a page of several rows that are all older than its start; one without a time is not older."""
+    [made] = parts("conversations")
+    pages, listed = made.pages, [{"id": key, "updatedAt": time} for key, time in enumerate(updated)]
+    answer = response({"data": listed, "links": {"next": link("b")}})
+    assert (pages.initial_token, pages.get_page_size()) == ("limit=50&page_token=", None)
+    made.extractor.extract_records(answer)
+    token = pages.next_page_token(answer, len(updated), None, None, stream_slice={"start_time": str(NOW)})
+    assert token == (None if stops else "limit=50&page_token=b")
+
+
+@pytest.mark.parametrize(("ahead", "is_refused"), [(DAY, True), (5 * MINUTE, False)])
+def test_start_in_the_future_is_a_config_error(
+    drift: Drift, connector: Connector, ahead: int, is_refused: bool
+) -> None:
+    """A state in the future would read nothing in silence until then; one within the look-back is none."""
+    outcome = connector.read("conversations", state={"updatedAt": str(NOW + 10 * MINUTE + ahead)})
+    if not is_refused:
+        assert outcome.status("conversations") == "COMPLETE", outcome.summary
+        return
+    assert_refused(outcome, "would begin in the future")
+    assert outcome.error("conversations").failure_type.value == "config_error"
+
+
+# Accounts
+
+
+def accounts(following: Any, *keys: Any, **more: Any) -> dict[str, Any]:
+    return {"data": {"accounts": [{"accountId": str(key)} for key in keys], "next": following, **more}}
+
+
+class AccountList:
+    """Drift's list of accounts.
+
+    `form` is how the next page is named, `most` the size to which Drift clamps, `kind` what `index` means, `hidden` are
+    those that are filtered out of a page, and `always` names a next page behind the last one, too.
+    """
+
+    def __init__(self, count: int, form: str = "/accounts?index={index}&size={size}", most: int = 65) -> None:
+        self.keys, self.form, self.most = list(range(1, count + 1)), form, most
+        self.kind, self.hidden, self.always, self.total = "position", set[int](), False, len(self.keys)
+
+    def __call__(self, request: requests.PreparedRequest) -> Any:
+        query = {name: int(value) for name, value in query_of(request).items()}
+        index, size = query["index"], min(query.get("size", 65), self.most)
+        start = {"page": index * size, "floored": index // size * size}.get(self.kind, index)
+        page = [key for key in self.keys[start : start + size] if key not in self.hidden]
+        body = accounts(None, *page, total=self.total)
+        if start + size < len(self.keys) or (self.always and start < len(self.keys)):
+            following = index + 1 if self.kind == "page" else start + size
+            body["data"]["next"] = self.form.format(index=following, size=size)
+        return body
+
+
+FORMS = [
+    "https://driftapi.com/accounts/?size={size}&index={index}",
+    "https://evil.example/accounts?index={index}&size={size}",
+    "//evil.example/?index={index}",
+    "?index={index}&size={size}#index=0",
+    "{index}",
+]
+
+
+@pytest.mark.parametrize(
+    ("count", "change"),
+    [
+        *[(count, {}) for count in (0, 1, 65, 66, 203)],
+        *[(131, {"form": form}) for form in FORMS],
+        *[(60, {"most": most}) for most in (10, 25, 50)],
+        (131, {"kind": "page"}),
+        (131, {"kind": "floored"}),
+        (130, {"always": True}),
+        (131, {"hidden": {2, 3, *range(66, 131)}, "total": 64}),
+    ],
+    ids=str,
+)
+def test_every_account_once(drift: Drift, connector: Connector, count: int, change: dict[str, Any]) -> None:
+    """A list of any length is read whole from our own host, however Drift counts its pages and names the next one."""
+    listed = AccountList(count)
+    vars(listed).update(change)
+    drift.answers("/accounts", listed)
+    outcome = connector.read("accounts")
+    assert_read(outcome, [str(key) for key in listed.keys if key not in listed.hidden], "accounts")
+    assert_only_ours(drift)
+    assert drift.queries("/accounts")[0] == {"index": "0", "size": "65"}
+    assert outcome.logs("WARN") == []
+
+
+@pytest.mark.parametrize("total", [200, "200", 64, 0, None, "many", True])
+def test_total_that_is_not_reached_is_one_more_walk_and_a_warning(
+    drift: Drift, connector: Connector, total: Any
+) -> None:
+    """A total above what is listed is suspicion, and no proof: another walk, one line with both figures, and green."""
+    listed = AccountList(130)
+    listed.total = total
+    drift.answers("/accounts", listed)
+    outcome = connector.read("accounts")
+    assert_read(outcome, map(str, range(1, 131)), "accounts")
+    if total in (200, "200"):
+        [line] = outcome.logs("WARN")
+        assert re.search(r"\b200\b.*\b130\b", line)
+        assert len(drift.requests) in (4, 5)
+    else:
+        assert (outcome.logs("WARN"), len(drift.requests)) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        # One that was read is deleted, so that others move up past the walk.
+        (range(150), [*range(10), *range(11, 150)]),
+        # One that was not read moves among those that were.
+        (range(130), [100, *range(100), *range(101, 130)]),
+        # Two change places over the border of a page.
+        (range(130), [*range(64), 65, 64, *range(66, 130)]),
+        (range(130), ["new", *range(130)]),
+    ],
+    ids=["deleted", "moved", "border", "new"],
+)
+def test_accounts_that_move_are_read_by_another_walk(
+    drift: Drift, connector: Connector, first: Iterable[Any], then: list[Any]
+) -> None:
+    """Accounts that change places while the list is read are found by the walk for which the total asks."""
+    listed = AccountList(0)
+    listed.keys = list(first)
+    listed.total = len(listed.keys)
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        page = listed(request)
+        listed.keys = then
+        return page
+
+    drift.answers("/accounts", answer)
+    outcome = connector.read("accounts")
+    assert outcome.status("accounts") == "COMPLETE", outcome.summary
+    assert {*map(str, first)} | {*map(str, then)} == {*outcome.keys("accounts")} | ({"new"} & {*map(str, then)})
+
+
+# Messages
+
+
+def page(*keys: int, **pagination: Any) -> dict[str, Any]:
+    """A page of messages; without words about paging where none are given."""
+    body: dict[str, Any] = {"data": {"messages": [{"id": key, "createdAt": NOW - key} for key in keys]}}
+    return {**body, "pagination": pagination} if pagination else body
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "last"),
+    [(count, 50, {"more": False}) for count in (0, 1, 50, 51, 120)]
+    + [(150, 100, {}), (150, 150, {}), (50, 50, {}), (100, 50, {"next": None}), (100, 50, {"more": False, "next": 2})],
+)
+def test_every_message_once(drift: Drift, connector: Connector, count: int, size: int, last: dict[str, Any]) -> None:
+    """A conversation of any length is read whole in pages of any size, and nothing but `next` is ever sent."""
+
+    def answer(request: requests.PreparedRequest) -> Any:
+        number = int(query_of(request).get("next", 1))
+        keys = range(size * (number - 1) + 1, min(size * number, count) + 1)
+        return page(*keys, **({"more": True, "next": number + 1} if size * number < count else last))
+
+    drift.answers(MESSAGES, answer)
+    assert_read(connector.read("messages"), range(1, count + 1), "messages")
+    names = range(2, (max(count, 1) - 1) // size + 2)
+    assert [request.path_url for request in drift.asked(MESSAGES)] == [
+        MESSAGES,
+        *[f"{MESSAGES}?next={n}" for n in names],
+    ]
+
+
+def test_conversation_that_is_deleted_while_it_is_read_keeps_what_came(drift: Drift, connector: Connector) -> None:
+    """A 404 on a later page is told and fails nothing."""
+    drift.answers(MESSAGES, page(1, more=True, next=2), Answer({"error": {"type": "not_found"}}, 404))
+    outcome = connector.read("messages")
+    assert_read(outcome, [1], "messages")
+    assert [line for line in outcome.logs("INFO") if "messages: skipped 1, which no longer exists" in line]
+
+
+@pytest.mark.parametrize("bad", [Answer({"error": {"type": "x"}}, 418), {"data": {"secret": {"a": 1}}}], ids=str)
+def test_second_page_that_fails_fails_the_stream(drift: Drift, connector: Connector, bad: Any) -> None:
+    """A conversation that is read to its half makes the stream INCOMPLETE."""
+    drift.answers(MESSAGES, page(1, more=True, next=2), bad)
+    assert_refused(connector.read("messages"), "1 of the conversations could not be read", stream="messages")
+
+
+def test_walks_of_many_threads_are_apart() -> None:
+    """One instance serves all threads: pages of the same names in other conversations are no circle."""
+    [made] = parts("messages")
+
+    def walk(conversation: int) -> int:
+        names, token, read = [str(number * conversation % 101) for number in range(1, 30)], made.pages.initial_token, 0
+        for key, name in enumerate([*names, ""]):
+            answer = response(page(key, more=bool(name), next=name), url=f"{API}{MESSAGES}?{token or ''}")
+            read += len(list(made.extractor.extract_records(answer)))
+            token = made.pages.next_page_token(answer, 1, None)
+            assert token == (f"next={name}" if name else None)
+        return read
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(walk, range(1, 40))) == {30}
+
+
+# Lists without pages
+
+
+@pytest.mark.parametrize("stream", ["users", "teams", "playbooks", "landing_pages", "contact_attributes"])
+def test_list_without_pages_is_one_request_until_it_names_some(drift: Drift, connector: Connector, stream: str) -> None:
+    """A list without pages is asked for without parameters; should it begin to name pages, they are followed."""
+    path, one = STREAMS[stream].path, STREAMS[stream].one
+    two = f"{one}2" if isinstance(one, str) else 2
+    assert_read(connector.read(stream), [one], stream)
+    assert [request.path_url for request in drift.requests] == [path]
+    root = {} if isinstance(STREAMS[stream].body(), dict) else {"data": STREAMS[stream].body()}
+    first = {**(root or STREAMS[stream].body()), "links": {"next": f"https://evil.example{path}?page_token=b"}}
+    drift.answers(path, first, STREAMS[stream].body(two))
+    assert_read(connector.read(stream), [one, two], stream)
+    assert drift.requests[-1].path_url == f"{path}?page_token=b"
