@@ -177,8 +177,9 @@ def test_the_list_is_read_once(kind: str | None, drift: Drift) -> None:
     assert read.code == 0, read.error()
     for stream in EVERY:
         assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
-    # 200 in pages of 50. The bad page is in the cache, and each stream asks for it anew.
-    assert len(asked) <= 4 + len(EVERY) * (2 if kind else 1), asked
+    # 200 in pages of 50. The bad page, the third, is in the cache: each stream asks for it anew, and for the one behind
+    # it, which may have moved meanwhile.
+    assert len(asked) <= 4 + len(EVERY) * (3 if kind else 1), asked
 
 
 def test_what_changes_while_it_is_read_is_not_lost(drift: Drift) -> None:
