@@ -99,7 +99,7 @@ class StreamNotes(list[Any]):
         self.extend({self.thread.child} - set(self))
 
     def ignore(self, answer: Any, text: str) -> ErrorResolution:
-        vars(answer).update(drift_rows=[], drift_sent=0, drift_body=None)
+        vars(answer).update(drift_rows=[], drift_body=None)
         self.end()
         return ErrorResolution(ResponseAction.IGNORE, None, text)
 
@@ -163,7 +163,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             found = self._found(self._body_of(response))
             rows = [row for row in found or [] if row or not isinstance(row, dict | None)]
             if self.name == "conversation_metrics":
-                rows = [self._with_metrics(row, json.loads(response.request.body or b"{}")["metrics"]) for row in rows]
+                names = json.loads(response.request.body or b"{}")["metrics"]
+                rows = [self._with_metrics(row, names) for row in rows]
             for name, row in ((name, row) for row in rows for name in self.key):
                 if not isinstance(row, dict) or row.get(name) in (None, ""):
                     raise ValueError(f"with a row of the {self.name} stream that has no {name}, its key")
@@ -200,14 +201,20 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
     def initial_token(self) -> str | None:
         if self.notes.error:
             raise failure(*self.notes.error)
-        vars(self.notes.thread).update(kept={}, walks=0, total=0, above=None, anew=False)
+        vars(self.notes.thread).update(kept={}, walks=0, total=0, above=None)
         return self._begin(self.first)
 
     def _begin(self, query: str) -> str | None:
         walk = self.notes.thread
         vars(walk).update(seen={} if walk.walks else walk.kept, names=set(), pages=0, idle=0, given=0, places=PLACES)
-        walk.walks += 1
-        return query or None
+        walk.anew, walk.walks = walk.walks > 0, walk.walks + 1
+        return self._past_the_cache(query) or None
+
+    def _past_the_cache(self, query: str) -> str:
+        """A fragment is never sent. It keeps the CDK's cache from answering what the walk before was answered, and from
+        mixing its pages with one that had to be asked for anew.
+        """
+        return f"{query}#{time.time_ns()}" if self.notes.thread.anew else query
 
     def get_page_size(self) -> int | None:
         return None
@@ -228,20 +235,18 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         is_new = query is not None and query not in walk.names
         if query is not None and (is_new or walk.fresh) and walk.idle <= self.most_idle:
             walk.names.add(query)
-            # A fragment is never sent. It keeps the CDK's cache from answering what the walk before was answered, and
-            # from mixing its pages with one that had to be asked for anew.
-            walk.anew = walk.anew or walk.walks > 1 or "Cache-Control" in response.request.headers
-            return f"{query}#{time.time_ns()}" if walk.anew else query
+            walk.anew = walk.anew or "Cache-Control" in response.request.headers
+            return self._past_the_cache(query)
         if is_new and rows:
             self.notes.miss(f"Drift names pages of {self.name} without end, and they hold nothing new.")
         elif is_new:
             self.notes.warn(f"Drift names more pages without end; {walk.idle} empty ones were read.", "endless")
         if self.newest_first and walk.pages > 1 and walk.walks <= 3:
             walk.above = max(walk.head, walk.above or 0)
-            return self._begin(f"{self.first}#{time.time_ns()}")
+            return self._begin(self.first)
         is_short = not self.newest_first and walk.total > len(walk.kept)
         if is_short and walk.size and walk.walks == 1:
-            return self._begin(re.sub(r"size=\d+", f"size={walk.size}", f"{self.first}#again"))
+            return self._begin(re.sub(r"size=\d+", f"size={walk.size}", self.first))
         figures = f"Drift says {walk.total:,} in total, {len(walk.kept):,} were listed, twice over."
         self.notes.warn(figures, "total") if is_short else None
         return self.notes.end()  # type: ignore[no-any-return]
@@ -312,12 +317,13 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         metrics = [metrics.get(name) for name in names] if isinstance(metrics, dict) else metrics
         if not isinstance(metrics, list) or len(metrics) != len(names):
             raise ValueError("with a row that has not the metrics that were asked for")
+        values = {}
         for name, metric in zip(names, metrics, strict=True):
             with suppress(ValueError, TypeError, OverflowError):
                 number = metric if isinstance(metric, int) or str(metric).isdecimal() else float(metric)
                 metric = None if number != number else int(number) if int(number) == float(number) else number
-            row = row | {name: None if metric == "" else metric}
-        return {name: value for name, value in row.items() if name != "metrics"}
+            values[name] = None if metric == "" else metric
+        return {name: value for name, value in row.items() if name != "metrics"} | values
 
     def should_migrate(self, stream_state: Mapping[str, Any]) -> bool:
         self.notes.saved = list((stream_state.get("parent_state") or {}).get("unread") or [])
@@ -385,9 +391,10 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             notes.warn("Drift accepts the token but does not describe it, so its scopes are unknown.", "token")
             return notes.ignore(answer, text)
         is_done = is_good and verdict != "doubtful" and not is_first
-        if is_first or ((is_done or status in (400, 422)) and self._asks_otherwise(answer.request, is_done)):
+        is_refused = status in (400, 422)
+        if is_first or ((is_done or is_refused) and self._asks_otherwise(answer.request, is_done)):
             return ErrorResolution(ResponseAction.RETRY, TRANSIENT, text)
-        if self.windowed and (status in (400, 422) or (is_done and self._is_cut(answer))):
+        if self.windowed and (is_refused or (is_done and self._is_cut(answer))):
             return ErrorResolution(ResponseAction.SPLIT_REQUEST_WINDOW, TRANSIENT, text)
         if is_done:
             notes.found, self.source.found, notes.failed_in_a_row = notes.found + 1, self.source.found + 1, 0
@@ -447,7 +454,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         return notes.ignore(answer, f"{text} The next sync asks for it first.")
 
     def _asks_otherwise(self, request: requests.PreparedRequest, is_good: bool) -> bool:
-        """Changes a refused request (400) for one without what may be refused; metrics are asked for one by one."""
+        """Changes a refused request for one without what may be refused; metrics are asked for one by one."""
         body, known, parts = json.loads(request.body or b"{}"), self.notes.metrics, urlsplit(str(request.url))
         query = parse_qsl(parts.query, keep_blank_values=True)
         fewer = [pair for pair in query if pair[0] not in ("limit", "size")]
