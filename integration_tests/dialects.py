@@ -139,27 +139,45 @@ class Outcome:
     hits: int
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """A dialect with what must come out, the Drift that speaks it, and the addresses that are asked for."""
+
+    dialect: Dialect
+    expected: Expected
+    drift: Drift
+    sandbox: Sandbox
+    emails: list[str]
+
+    def ended(self, came: str, problems: list[str]) -> Outcome:
+        hits = self.sandbox.service.interpreter.hits[self.dialect.name]
+        if not (hits or self.expected.unasked):
+            problems = [*problems, "the dialect changed no request and no answer"]
+        return Outcome(self.dialect, self.expected, came, problems, hits)
+
+
 def outcome(name: str) -> Outcome:
     """Read a Drift that speaks a dialect, with a real process, and compare."""
     dialect, expected = DIALECTS[name], EXPECTED.get(name, Green())
     drift = Drift(**SMALL | dict(expected.drift))
     unlimited: dict[str, Any] = {"rate_limit": None, "reports_per_minute": None, "dialects": (name,)}
     with Sandbox(drift, Options(**unlimited | dict(expected.options))) as sandbox:
+        trial = _Trial(dialect, expected, drift, sandbox, _addresses(drift))
         try:
-            return _compared(dialect, expected, drift, sandbox)
+            return _compared(trial)
         except TimeoutError:
-            return _outcome(dialect, expected, "does not end", [f"it has not ended after {LONGEST} s"], sandbox)
+            return trial.ended("does not end", [f"it has not ended after {LONGEST} s"])
         except AssertionError as secret:
-            return _outcome(dialect, expected, "shows a secret", [str(secret)], sandbox)
+            return trial.ended("shows a secret", [str(secret)])
 
 
-def _compared(dialect: Dialect, expected: Expected, drift: Drift, sandbox: Sandbox) -> Outcome:
-    emails = _addresses(drift)
-    config = _config(sandbox.url, expected, emails)
+def _compared(trial: _Trial) -> Outcome:
+    dialect, expected, drift, sandbox = trial.dialect, trial.expected, trial.drift, trial.sandbox
+    config = _config(trial)
     if expected.check:
         status, message = run("check", config, longest=LONGEST).connection
         failed = [] if status == "SUCCEEDED" else [f"check: {message}"]
-        return _outcome(dialect, expected, message if failed else "check passes", failed, sandbox)
+        return trial.ended(message if failed else "check passes", failed)
     concerned = expected.streams or STREAMS[dialect.area]
     streams = (*concerned, *expected.complete)
     modes = {stream: "incremental" for stream in streams if expected.again and stream in INCREMENTAL}
@@ -180,34 +198,19 @@ def _compared(dialect: Dialect, expected: Expected, drift: Drift, sandbox: Sandb
                 problems.append(f"the second sync asked for {len(asked)} paths, at most {most} are needed")
     for stream in streams:
         kind = expected.kind if stream in concerned else "complete"
-        problems += _problems(stream, kind, dialect, expected, drift, emails, runs, sandbox)
-    problems += _noticed(expected, runs, sandbox)
-    return _outcome(dialect, expected, _came(runs[0], streams), problems, sandbox)
+        problems += _problems(trial, runs, stream, kind)
+    problems += _noticed(trial, runs)
+    return trial.ended(_came(runs[0], streams), problems)
 
 
-def _outcome(dialect: Dialect, expected: Expected, came: str, problems: list[str], sandbox: Sandbox) -> Outcome:
-    hits = sandbox.service.interpreter.hits[dialect.name]
-    if not (hits or expected.unasked):
-        problems = [*problems, "the dialect changed no request and no answer"]
-    return Outcome(dialect, expected, came, problems, hits)
-
-
-def _config(url: str, expected: Expected, emails: list[str]) -> dict[str, Any]:
+def _config(trial: _Trial) -> dict[str, Any]:
     start = f"{datetime.now(UTC) - timedelta(days=110):%Y-%m-%dT%H:%M:%SZ}"
-    made = oauth(url) if expected.with_oauth else access_token(url)
-    return {**made, "start_date": start, "contact_emails": [*emails, "nobody@example.com"]}
+    made = (oauth if trial.expected.with_oauth else access_token)(trial.sandbox.url)
+    return {**made, "start_date": start, "contact_emails": [*trial.emails, "nobody@example.com"]}
 
 
-def _problems(
-    stream: str,
-    kind: Kind,
-    dialect: Dialect,
-    expected: Expected,
-    drift: Drift,
-    emails: list[str],
-    runs: list[Run],
-    sandbox: Sandbox,
-) -> Iterable[str]:
+def _problems(trial: _Trial, runs: list[Run], stream: str, kind: Kind) -> Iterable[str]:
+    expected = trial.expected
     status, error = runs[0].statuses.get(stream, "nothing"), runs[0].error(stream)
     is_red = status == "INCOMPLETE"
     if kind == "red" and not is_red:
@@ -220,28 +223,21 @@ def _problems(
     if is_red and expected.never_says and search(expected.never_says, error, IGNORECASE):
         yield f"{stream}: the error says {expected.never_says!r}: {error}"
     if not is_red or kind in ("complete", "all but") or expected.others:
-        yield from _missing(stream, dialect, expected, drift, emails, runs, sandbox)
+        yield from _missing(trial, runs, stream)
 
 
-def _missing(
-    stream: str,
-    dialect: Dialect,
-    expected: Expected,
-    drift: Drift,
-    emails: list[str],
-    runs: list[Run],
-    sandbox: Sandbox,
-) -> Iterable[str]:
+def _missing(trial: _Trial, runs: list[Run], stream: str) -> Iterable[str]:
     """What Drift has and the records have not, and what they have otherwise."""
+    dialect, expected, drift = trial.dialect, trial.expected, trial.drift
     records = {_key(stream, row): row for read in runs for row in read.records(stream)}
     if stream == "token_info":
         if len(records) != 1:
             yield f"token_info: {len(records)} records"
         return
     left_out = {_plain(key) for key in expected.missing(stream, drift, dialect)} if expected.missing else set()
-    struck = sandbox.service.interpreter.struck if expected.kind == "all but" or expected.others else frozenset()
+    struck = trial.sandbox.service.interpreter.struck if expected.kind == "all but" or expected.others else frozenset()
     missing, other = [], []
-    for row in drift.expected(stream, emails=emails):
+    for row in drift.expected(stream, emails=trial.emails):
         if expected.missing and _key(stream, row)[0] in left_out:
             continue
         if not expected.missing and {str(row.get("id")), str(row.get("conversationId"))} & struck:
@@ -258,14 +254,15 @@ def _missing(
         yield f"{stream}: {len(other)} rows have other values: {other[0][0]} instead of {other[0][1]}"
 
 
-def _noticed(expected: Expected, runs: list[Run], sandbox: Sandbox) -> Iterable[str]:
+def _noticed(trial: _Trial, runs: list[Run]) -> Iterable[str]:
+    expected = trial.expected
     for read in runs:
         if (read.code == 0) != all(status == "COMPLETE" for status in read.statuses.values()):
             yield f"exit code {read.code}, but {read.statuses}"
     if expected.logs and not any(search(expected.logs, line, IGNORECASE) for read in runs for line in read.logs):
         yield f"no line of the log says {expected.logs!r}"
     if expected.never_asked:
-        asked = {request.path for request in sandbox.journal if search(expected.never_asked, request.path)}
+        asked = {request.path for request in trial.sandbox.journal if search(expected.never_asked, request.path)}
         if asked:
             yield f"asked for {sorted(asked)}"
 
