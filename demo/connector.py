@@ -30,7 +30,7 @@ CONNECTOR = (sys.executable, "-m", "source_drift")
 _SECONDS_TO_STOP = 5.0
 # The CDK puts the stream that it tried before the reason.
 _TRIED = re.compile(r"^Stream \S+ is not available: ")
-# The connector's back-off tells of a retry in these words (components.py).
+# The CDK tells of a retry in these words.
 _RETRY = re.compile(r"Retrying in [\d.]+ seconds")
 
 

@@ -13,7 +13,7 @@ from demo.connector import Message, error_of, retry_of
 CHILDREN = ("messages", "conversation_details", "contacts")
 """The streams that ask once or more for each conversation, one stream after another."""
 
-# What the connector says of them (components.py, manifest.yaml).
+# What the connector says of them (components.py).
 _TOTAL = re.compile(r"(\w+): ([\d,]+) \w+ to read\.")
 _SKIP = re.compile(r"(\w+): skipped .+, which no longer exists in Drift\.")
 # The CDK warns so of every read, since it cannot look into a custom error handler. The windows are split.

@@ -8,7 +8,6 @@ from integration_tests.connector import CHILDREN, EVERY_STREAM, catalog, oauth, 
 from integration_tests.test_read import assert_complete
 from sandbox import Drift, Fault, Options, Sandbox
 
-THREE_STREAMS = ("accounts", "conversations", "users")
 TOKEN_URL = "/oauth2/token"
 
 

@@ -65,9 +65,8 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
     groups: dict[tuple[str, bool, str, int, int, str], list[fault_matrix.Cell]] = {}
     for cell in cells:
         message = re.sub(r"(GET|POST) /[^ ]*", "…", cell.message)
-        message = re.sub(r"/[a-z]+(/[a-z_{}]+)*(?= |\.)", "/…", message).replace(
-            f"the {cell.stream} stream", "the … stream"
-        )
+        message = re.sub(r"/[a-z]+(/[a-z_{}]+)*(?= |\.)", "/…", message)
+        message = message.replace(f"the {cell.stream} stream", "the … stream")
         message = re.sub(r"\w+ scope", "… scope", message)
         groups.setdefault((cell.fault, cell.lasts, cell.outcome, cell.attempts, cell.code, message), []).append(cell)
     rows = []

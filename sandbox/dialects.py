@@ -20,8 +20,6 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-import orjson
-
 from sandbox.answer import Answer
 from sandbox.blueprint import METRICS
 from sandbox.deviations import (
@@ -403,10 +401,6 @@ def _redirect_to_slash() -> Deviation:
         return Answer(301, b"", {"Location": f"{asked.path}/?{urlencode(asked.query, doseq=True)}"})
 
     return Deviation(ask=answer)
-
-
-def _pretty(body: bytes) -> bytes:
-    return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
 
 
 def _ascii(body: bytes) -> bytes:

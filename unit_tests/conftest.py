@@ -51,8 +51,6 @@ NOW = 1_768_478_400_000  # 2026-01-15T12:00:00Z
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-# 2100-01-01, where the last window of the reports ends.
-LATEST = 4_102_444_800_000
 REPORTS = "/reports/conversations"
 # No test needs as many requests: beyond it a walk runs in circles.
 MOST_REQUESTS = 400
