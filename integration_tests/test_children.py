@@ -212,9 +212,9 @@ def test_what_is_gone_is_skipped_with_a_line_each(drift: Drift) -> None:
         later = sync(sandbox, read.last_states())
     assert read.statuses == dict.fromkeys(EVERY, "COMPLETE"), read.error()
     assert [line for line in read.logs if "skipped" in line and "no longer exist" in line and "of" not in line] == [
-        f"messages: skipped {gone}, which no longer exists in Drift.",
-        f"conversation_details: skipped {gone}, which no longer exists in Drift.",
-        f"contacts: skipped {without_contact}, which no longer exists in Drift.",
+        f"messages: skipped what no longer exists. Drift answered GET /conversations/{gone}/messages with HTTP 404.",
+        f"conversation_details: skipped what no longer exists. Drift answered GET /conversations/{gone} with HTTP 404.",
+        f"contacts: skipped what no longer exists. Drift answered GET /contacts/{without_contact} with HTTP 404.",
     ]
     for stream in CHILDREN:
         assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream

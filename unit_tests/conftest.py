@@ -494,6 +494,8 @@ def parts(*streams: str, **more: Any) -> list[Parts]:
         requester = retriever.requester
         router = getattr(built[stream].cursor, "_partition_router", None)
         extractor, pages = retriever.record_selector.extractor, retriever.paginator.pagination_strategy
+        # As the authenticator does when a request begins.
+        vars(requester.error_handler.source.thread).update(components.REQUEST)
         found.append(Parts(extractor, pages, requester.error_handler, requester.authenticator, router))
     return found
 

@@ -50,11 +50,11 @@ def test_class_names_of_the_manifest_are_these_classes() -> None:
 def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
     """Many rows make one line for each kind and stream."""
     notes = components.StreamNotes("users")
-    for sentence, kind in (("One.", "a"), ("Two.", "a"), ("Three.", "b")):
-        notes.warn(sentence, kind)
+    for sentence, when in (("1 row.", True), ("None.", False), ("1,204 row.", True), ("5 pages.", 5)):
+        notes.warn(sentence, when)
     assert [(one.levelname, one.message) for one in caplog.records] == [
-        ("WARNING", "users: One."),
-        ("WARNING", "users: Three."),
+        ("WARNING", "users: 1 row."),
+        ("WARNING", "users: 5 pages."),
     ]
 
 
@@ -71,7 +71,7 @@ def test_notes_belong_to_a_thread() -> None:
     notes = components.StreamNotes("users")
     notes.thread.child = 1
     with ThreadPoolExecutor(1) as other:
-        assert other.submit(lambda: notes.thread.child).result() is None
+        assert other.submit(lambda: vars(notes.thread)).result() == {}
     assert notes.thread.child == 1
 
 
@@ -265,7 +265,7 @@ def test_authenticator_signs_each_attempt_anew() -> None:
 )
 def test_authenticator_refuses_what_no_token_is(header: str) -> None:
     """A header that holds no token, or one that cannot be sent, is a config error that does not show it."""
-    with pytest.raises(AirbyteTracedException, match=r"^There is no access token, or it holds a character") as error:
+    with pytest.raises(AirbyteTracedException, match=r"^The access token is missing or malformed") as error:
         authenticator(header).get_auth_header()
     assert error.value.failure_type is FailureType.config_error
     assert TOKEN not in f"{error.value!r} {error.value.internal_message}"

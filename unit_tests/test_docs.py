@@ -97,7 +97,7 @@ def pieces(message: str) -> list[str]:
 def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[str]:
     """Every text of the manifest that a user may be shown."""
     if isinstance(node, dict):
-        shown = ("error_message", "failure_message", "missing_scope", "refused_token")
+        shown = ("error_message", "failure_message", "missing_scope", "refused_here", "refused_token")
         yield from (flat(node[key]) for key in shown if isinstance(node.get(key), str))
         for value in node.values():
             yield from messages_of_the_manifest(value)

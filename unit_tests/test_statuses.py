@@ -43,7 +43,6 @@ GATEWAY = {
     "deep": Answer(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "trailing": Answer(b'{"data": []} trailing'),
     "404-html": Answer(HTML.body, 404),
-    "401-empty": Answer(b"", 401),
     "403-html": Answer(HTML.body, 403),
     "400-text": Answer(SECRET, 400),
     "418-other-json": Answer({"secret": SECRET}, 418),
@@ -104,6 +103,20 @@ def test_gateway_that_lasts_fails_after_eight_attempts(drift: Drift, connector: 
     said = "a body that is not JSON" if GATEWAY[kind].status == 200 else f"HTTP {GATEWAY[kind].status}"
     assert error.message == f"Drift answered GET /users/list with {said}. Gave up after 8 attempts."
     assert len(drift.requests) == 8
+
+
+@pytest.mark.parametrize(("said", "attempts"), [(drifts(401), 3), (Answer(b"", 401), 8), (Answer(HTML.body, 401), 8)])
+def test_401_is_asked_twice_more_and_a_gateways_seven_times(
+    drift: Drift, connector: Connector, said: Answer, attempts: int
+) -> None:
+    """One stray 401 stops nothing, and a gateway may be out of order for a while."""
+    drift.answers("/users/list", *[said] * (attempts - 1), STREAMS["users"].body())
+    assert_complete(connector.read("users"), "users")
+    assert len(drift.requests) == attempts
+    drift.requests.clear()
+    drift.answers("/users/list", said)
+    assert "Drift refused the token" in assert_failed(connector.read("users"), "users").message
+    assert len(drift.requests) == attempts
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -416,15 +429,17 @@ def test_child_that_fails_here_and_there_ends_nothing(drift: Drift, connector: C
 
 @pytest.mark.parametrize("stream", [*CHILDREN, "contacts_by_email"])
 @pytest.mark.parametrize(
-    "gone", [Answer(NOT_FOUND, 404), drifts(410), Answer(NOT_FOUND), {"error": "Not Found"}], ids=str
+    "gone",
+    [Answer(NOT_FOUND, 404), drifts(410), Answer(NOT_FOUND), {"error": "Not Found"}, drifts(404, "ContactNotFound")],
+    ids=str,
 )
 def test_one_that_is_gone_is_skipped_and_said(drift: Drift, connector: Connector, stream: str, gone: Any) -> None:
     """What was deleted after it was listed is left out, with one line in the log."""
     drift.answers(STREAMS[stream].path, gone)
     outcome = connector.read(stream)
     assert (outcome.status(stream), outcome.records(stream), outcome.errors) == ("COMPLETE", [], []), outcome.summary
-    what = "an address" if stream == "contacts_by_email" else "1"
-    assert [line for line in outcome.logs("INFO") if f"{stream}: skipped {what}, which no longer exists" in line]
+    said = f"{stream}: skipped what no longer exists. Drift answered {STREAMS[stream].asked} with "
+    assert [line for line in outcome.logs("INFO") if said in line], outcome.logs("INFO")
     assert "somebody" not in outcome.text
     assert len(drift.asked(STREAMS[stream].path)) == 1
 
