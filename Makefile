@@ -9,7 +9,7 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := benchmarks components.py demo erd mutation reliability sandbox source_drift supply_chain
+TYPED := components.py sandbox source_drift tools
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
@@ -38,7 +38,7 @@ help: ## show this list
 		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
-	@$(PY) -m demo $(if $(CONFIG),--config '$(CONFIG)')
+	@$(PY) -m tools.demo $(if $(CONFIG),--config '$(CONFIG)')
 
 test: lint types yaml manifest audit unit integration standard unit-3.13 ## everything that CI runs
 	$(call headline,All passed)
@@ -47,13 +47,13 @@ serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make ser
 	@$(PY) -m sandbox serve $(ARGS)
 
 erd: .venv/ready
-	@$(PY) -m erd
+	@$(PY) -m tools.erd
 
 prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md, for an hour; ARGS='--only faults' takes a part
-	@$(PY) -m reliability $(ARGS)
+	@$(PY) -m tools.evidence $(ARGS)
 
 bench: .venv/ready ## measure speed, requests, memory and growth; options in ARGS='…', see make bench ARGS=--help
-	@$(PY) -m benchmarks $(ARGS)
+	@$(PY) -m tools.bench $(ARGS)
 
 format: .venv/ready ## format the code and mend what can be mended
 	@$(PY) -m ruff format .
@@ -86,10 +86,10 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .tmp/runtime/bin/python .tmp/runtime.lock
 	@SOURCE_DATE_EPOCH= $(PY) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible \
 		.tmp/runtime/bin/python > .tmp/sbom.json
-	@$(PY) -m supply_chain.sbom build/sbom.json < .tmp/sbom.json
+	@$(PY) -m tools.supply_chain.sbom build/sbom.json < .tmp/sbom.json
 
 mutants: .venv/ready ## change components.py in many ways, for half an hour; ONLY=NamedPages takes a part
-	@$(PY) -m mutation $(ONLY)
+	@$(PY) -m tools.mutation $(ONLY)
 
 lock-pyairbyte: .venv/ready
 	@$(UV) pip compile pyproject.toml integration_tests/pyairbyte/requirements.in --group sandbox --universal \
@@ -153,7 +153,7 @@ manifest: .venv/ready
 
 audit: .venv/ready
 	$(call headline,Known vulnerabilities of what requirements.lock pins: pip-audit)
-	@$(PY) -m supply_chain.audit
+	@$(PY) -m tools.supply_chain.audit
 
 unit: .venv/ready
 	$(call headline,Unit tests and coverage of components.py)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mutation.mutants import Change, changes, pattern
-from mutation.verdict import entry, equivalents, judge
+from tools.mutation.mutants import Change, changes, pattern
+from tools.mutation.verdict import entry, equivalents, judge
 
 # As mutmut writes it, in small: the original and the mutants side by side.
 MUTATED = '''

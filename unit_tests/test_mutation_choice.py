@@ -4,8 +4,8 @@ from textwrap import dedent
 
 import pytest
 
-from mutation.choice import Run, choose, in_order
-from mutation.mutants import Place, places
+from tools.mutation.choice import Run, choose, in_order
+from tools.mutation.mutants import Place, places
 
 FUNCTION = frozenset(range(10, 20))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from mutation.choice import Run
-from mutation.forks import Ended
-from mutation.runner import Runner, status
+from tools.mutation.choice import Run
+from tools.mutation.forks import Ended
+from tools.mutation.runner import Runner, status
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +39,7 @@ def test_task_ends_with_what_it_returned_or_with_a_code(tmp_path: Path) -> None:
     """A task that raises and one that is killed return nothing, and end no other."""
     script = """
         import json, os, signal, subprocess, sys, time
-        from mutation.forks import forked
+        from tools.mutation.forks import forked
 
         # A process that is none of the tasks, and ends before them.
         subprocess.Popen(["true"])
@@ -64,7 +64,7 @@ def test_task_is_taken_when_there_is_room(tmp_path: Path) -> None:
     """As many tasks run at once as there may be children, and what one of them told is known to those that follow."""
     script = """
         import json, sys
-        from mutation.forks import forked
+        from tools.mutation.forks import forked
 
         events = []
 
@@ -84,7 +84,7 @@ def test_two_tasks_run_at_once(tmp_path: Path) -> None:
     """A task that waits for another one, and two children, end."""
     script = """
         import json, os, signal, sys
-        from mutation.forks import forked
+        from tools.mutation.forks import forked
 
         read, write = os.pipe()
 
@@ -101,7 +101,7 @@ def test_two_tasks_run_at_once(tmp_path: Path) -> None:
 # A task that hangs, as does a process of its own; `gone` says that nobody holds the other end of the pipe any more.
 HANGS = """
     import json, os, select, signal, subprocess, sys, time
-    from mutation.forks import forked
+    from tools.mutation.forks import forked
 
     read, write = os.pipe()
     os.set_inheritable(write, True)
@@ -146,7 +146,7 @@ def test_what_a_task_prints_and_writes_is_out_of_the_way(tmp_path: Path) -> None
     """Its output goes nowhere, its exception to the log, and its temporary files are removed."""
     script = """
         import json, os, tempfile
-        from mutation.forks import forked
+        from tools.mutation.forks import forked
 
         def task():
             nowhere = os.stat(os.devnull)
@@ -170,8 +170,8 @@ def test_test_has_ten_times_as_long_and_half_a_minute(monkeypatch: pytest.Monkey
     runner = Runner("", {}, 1, StringIO())
     now = iter([1000, 1000, 1015, 1045, 1061])
     alarms: list[float] = []
-    monkeypatch.setattr("mutation.runner.time", SimpleNamespace(monotonic=lambda: next(now)))
-    monkeypatch.setattr("mutation.runner.set_mutant_under_test", lambda _: None)
+    monkeypatch.setattr("tools.mutation.runner.time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr("tools.mutation.runner.set_mutant_under_test", lambda _: None)
     monkeypatch.setattr(signal, "setitimer", lambda _, seconds: alarms.append(seconds))
     monkeypatch.setattr(runner, "_fails", lambda _: False)
     runs = [Run(str(number), seconds, frozenset()) for number, seconds in enumerate([1, 0.5, 1, 0.5])]
@@ -240,8 +240,8 @@ RUN = """
 
     import pytest
 
-    from mutation import runner
-    from mutation.mutants import changes, places
+    from tools.mutation import runner
+    from tools.mutation.mutants import changes, places
 
     def run(mutated):
         runner.allowed = lambda seconds: 3

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from supply_chain import audit, sbom
+from tools.supply_chain import audit, sbom
 from unit_tests.test_repository import findings
 
 ROOT = Path(__file__).parents[1]

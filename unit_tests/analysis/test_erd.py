@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from erd import svg as drawing
-from erd.__main__ import files
-from erd.dbml import dbml
-from erd.svg import svg
-from erd.tables import MANIFEST, ErdError, Table, manifest, tables
+from tools.erd import svg as drawing
+from tools.erd.__main__ import files
+from tools.erd.dbml import dbml
+from tools.erd.svg import svg
+from tools.erd.tables import MANIFEST, ErdError, Table, manifest, tables
 
 SVG = "{http://www.w3.org/2000/svg}"
 PLANTED = "joins to teams.id"

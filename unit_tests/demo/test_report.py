@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from demo.charts import HEIGHT, Column, calendar, scale, slots, stacked
-from demo.pictures import DEFINITIONS
-from demo.report import page
-from demo.warehouse import Warehouse
-from demo.words import span
+from tools.demo.charts import HEIGHT, Column, calendar, scale, slots, stacked
+from tools.demo.pictures import DEFINITIONS
+from tools.demo.report import page
+from tools.demo.warehouse import Warehouse
+from tools.demo.words import span
 from unit_tests.analysis.answers import ANSWERS
 from unit_tests.analysis.landing import Row, Rows, empty, landed, odd, seeded
 from unit_tests.demo.pages import (

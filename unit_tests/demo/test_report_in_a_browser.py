@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from demo.report import page
+from tools.demo.report import page
 from unit_tests.analysis.landing import empty, landed, odd, seeded
 from unit_tests.demo.browser import NAMES, PROGRAM, Tab, browser
 from unit_tests.demo.pages import MARKUP, Large, bots_alone, conversations, hostile, page_of, run_of
