@@ -101,9 +101,9 @@ EVIDENCE = {
     "supply": Evidence(
         "What it is built on",
         "Known vulnerabilities, the list of packages, the newest CDK",
-        "Every package is installed by its hash in requirements.lock. `make audit` asks for known vulnerabilities and"
-        " says where nobody answered; `make sbom` lists what the connector runs with; `make newest` runs the unit tests"
-        " with the newest airbyte-cdk that pyproject.toml allows; the locked one is the oldest.",
+        "Every package is installed by its hash in requirements.lock. `make audit` asks for known vulnerabilities, if"
+        " an advisory service answers; `make sbom` lists what the connector runs with; `make newest` runs the unit"
+        " tests with the newest airbyte-cdk that pyproject.toml allows; the locked one is the oldest.",
         _targets("audit", "sbom", "newest"),
     ),
     "mutants": Evidence(

@@ -1,1 +1,1 @@
-"""What the connector is made of: known vulnerabilities (`make audit`) and a bill of materials (`make sbom`)."""
+"""The bill of materials of what the connector runs with: `make sbom`."""
