@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
 	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes \
-	lint types yaml manifest audit unit integration standard unit-3.13
+	lint types yaml audit unit integration standard unit-3.13
 .SUFFIXES:
 
 PYTHON ?= python3.11 python3.12 python3.13 python3
@@ -40,7 +40,7 @@ help: ## show this list
 demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
 	@$(PY) -m tools.demo $(if $(CONFIG),--config '$(CONFIG)')
 
-test: lint types yaml manifest audit unit integration standard unit-3.13 ## everything that CI runs
+test: lint types yaml audit unit integration standard unit-3.13 ## everything that CI runs
 	$(call headline,All passed)
 
 serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make serve ARGS=--help
@@ -146,10 +146,6 @@ types: .venv/ready
 yaml: .venv/ready
 	$(call headline,YAML: yamllint)
 	@$(PY) -m yamllint --strict .
-
-manifest: .venv/ready
-	$(call headline,Manifest: fields that the CDK would ignore)
-	@$(PY) -m unit_tests.manifest_lint manifest.yaml
 
 audit: .venv/ready
 	$(call headline,Known vulnerabilities of what requirements.lock pins: pip-audit)

@@ -27,10 +27,10 @@ COPY = ROOT / ".tmp" / "mutants"
 MODULE = COPY / "components.py"
 LOG = COPY / "mutants.log"
 NOT_COPIED = (".*", "__pycache__", "build", "dist", "*.duckdb", "config.json", "secrets")
-# Files whose tests run the connector or its components. test_manifest_lint.py reads the hints of the classes, to
+# Files whose tests run the connector or its components. test_manifest_schema.py reads the hints of the classes, to
 # which mutmut adds its own; test_docs.py, which test_migrations.py imports, reads components.py as a text.
 EXERCISES = re.compile(r"^import components$|\bconnector: Connector\b", re.MULTILINE)
-NOT_THESE = ("test_manifest_lint.py", "test_migrations.py")
+NOT_THESE = ("test_manifest_schema.py", "test_migrations.py")
 # No file for what is printed, which all processes would share, and no plugin that writes, traces, forks or is slow to
 # load. The other styles of a traceback parse the whole module, for two seconds.
 WITHOUT = ("cacheprovider", "faulthandler", "hypothesispytest", "pytest_cov", "schemathesis", "xdist")
