@@ -88,8 +88,9 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 		.tmp/runtime/bin/python > .tmp/sbom.json
 	@$(PY) -m tools.supply_chain.sbom build/sbom.json < .tmp/sbom.json
 
-mutants: .venv/ready ## change components.py in many ways, for half an hour; ONLY=NamedPages takes a part
-	@$(PY) -m tools.mutation $(ONLY)
+mutants: .venv/ready ## see which changes of components.py no test notices, with mutmut; ONLY='components.x*NamedPages*' takes a part
+	@$(PY) -m mutmut run $(if $(ONLY),'$(ONLY)')
+	@$(PY) -m mutmut results
 
 lock-pyairbyte: .venv/ready
 	@$(UV) pip compile pyproject.toml integration_tests/pyairbyte/requirements.in --group sandbox --universal \
@@ -128,7 +129,7 @@ test-recipes: .venv-recipes/ready
 	@touch $@
 
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis mutants .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.

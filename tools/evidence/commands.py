@@ -106,11 +106,4 @@ EVIDENCE = {
         " tests with the newest airbyte-cdk that pyproject.toml allows; the locked one is the oldest.",
         _targets("audit", "sbom", "newest"),
     ),
-    "mutants": Evidence(
-        "Whether the tests would see it",
-        "components.py, changed in one place at a time",
-        "Each change must make a unit test fail, or stand in tools/mutation/equivalent.toml with the reason"
-        " why it changes nothing.",
-        _targets("mutants"),
-    ),
 }
