@@ -1,25 +1,25 @@
-"""Write docs/erd.dbml and docs/erd.svg anew; a stale one fails the unit tests."""
+"""Write docs/erd anew: the tables as DBML and as a Mermaid diagram. A stale file fails the unit tests."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from tools.erd import mermaid
 from tools.erd.dbml import dbml
-from tools.erd.svg import svg
 from tools.erd.tables import ROOT, ErdError, tables
 
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "erd"
 
 
 def files() -> dict[Path, str]:
     """Return what the files must hold now.
 
     Raises:
-        ErdError: the manifest holds what cannot be drawn.
+        ErdError: the manifest names a join or a key that does not exist.
     """
-    drawn = tables()
-    return {DOCS / "erd.dbml": dbml(drawn), DOCS / "erd.svg": svg(drawn)}
+    found = tables()
+    return {DOCS / "source.dbml": dbml(found), DOCS / "README.md": mermaid.page(found)}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def _table(table: Table) -> str:
         lines.append(f"  {field.name} {field.type}" + (f" [{', '.join(settings)}]" if settings else ""))
     if len(table.key) > 1:
         lines += ["  indexes {", f"    ({', '.join(table.key)}) [pk]", "  }"]
-    return "\n".join([*lines, f"  Note: {_text(table.description)}", "}"])
+    return "\n".join([*lines, *([f"  Note: {_text(table.description)}"] if table.description else []), "}"])
 
 
 def _refs(table: Table) -> Iterator[str]:

@@ -19,7 +19,7 @@ _JOIN = re.compile(r"\bjoins? to (\w+\.\w+(?: or \w+\.\w+)*)", re.IGNORECASE)
 
 
 class ErdError(Exception):
-    """The manifest holds what cannot be drawn; the message says what."""
+    """The manifest names a join or a key that does not exist; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _table(parsed: Mapping[str, Any], definition: Mapping[str, Any]) -> Table:
     properties = schema["properties"]
     return Table(
         name=definition["name"],
-        description=definition["description"],
+        description=definition.get("description", ""),
         key=tuple(definition["primary_key"]),
         fields=tuple(Field(name, _type(field), field.get("description", "")) for name, field in properties.items()),
         joins=tuple(_joins(properties)),
