@@ -1,44 +1,42 @@
-"""Bars and axes as numbers, for the template to draw: across in percent, up and down in pixels.
+"""Stacked bars, drawn by Altair as SVG for a page: once for a desk and once for a phone.
 
-So a picture is as wide as the page while its letters keep their size, on a phone as on paper.
+The colours are variables of the page, so that one picture serves light and dark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from itertools import count
-from typing import Literal
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from math import ceil
+from typing import Any
+from xml.etree import ElementTree
 
-HEIGHT = 200.0
-"""From the foot of the bars to the uppermost line."""
+import altair
+import vl_convert
 
-Anchor = Literal["start", "middle", "end"]
-Unit = Literal["week", "month", "year"]
+from tools.demo.words import allowed
 
-_WIDEST_BAR = 8.0
+# How wide the bars are together: so the letters keep their size in a page that is as wide as that and the scale.
+_WIDE, _NARROW, _HEIGHT = 640, 280, 200
+# Fewer bars are no wider than those of so many, and more bars than that have no gaps between them.
+_FEWEST, _MOST_WITH_GAPS = 13, 60
 _SHORT_LABEL = 3
-# Thinner ones than of so many would be hardly wider than the gaps between them.
-_MOST_WITH_GAPS = 60
-_MOST_MARKS, _MOST_MARKS_ON_A_PHONE = 10, 6
-_MONTHS = (1, 3, 6, 12, 24, 60, 120, 240, 480)
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A place on an axis with its label; one that is `spare` is left out where there is little room."""
-
-    at: float
-    label: str
-    anchor: Anchor = "middle"
-    spare: bool = False
-    tick: bool = True
+_FEW_MONTHS = 3
+_STEPS = (
+    *((months, "month", months) for months in (1, 3, 6)),
+    *((12 * years, "year", years) for years in (1, 2, 5, 10, 20, 50)),
+)
+_TIME = "utcFormat(datum.value, utcdate(datum.value) > 1 ? '%-d %b' : utcmonth(datum.value) > 0 ? '%b' : '%Y')"
+_NUMBER = "replace(format(datum.value, '~s'), 'G', 'B')"
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a bar is made of: the value of each layer, the first one at the foot."""
+    """A bar: the value of each layer, the first one at the foot."""
 
     values: Sequence[float]
     text: str
@@ -48,145 +46,143 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one layer adds to a bar."""
-
-    layer: int
-    top: float
-    height: float
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bar in its slot, the room that it has with the gaps beside it."""
-
-    column: Column
-    slot: float
-    room: float
-    left: float
-    width: float
-    top: float
-    parts: tuple[Part, ...]
-
-    @property
-    def label_at(self) -> Mark:
-        """Where the label stands, so that a long one stays in the picture."""
-        is_long = len(self.column.label) > _SHORT_LABEL
-        if is_long and self.left < 33:
-            return Mark(self.left, self.column.label, "start")
-        if is_long and self.left > 66:
-            return Mark(round(self.left + self.width, 3), self.column.label, "end")
-        return Mark(round(self.left + self.width / 2, 3), self.column.label)
-
-
-@dataclass(frozen=True)
 class Chart:
-    """Bars with a scale beside them and marks below."""
+    """One picture in two widths."""
 
-    bars: tuple[Bar, ...]
-    scale: tuple[Mark, ...]
-    marks: tuple[Mark, ...]
+    wide: str
+    narrow: str
 
 
-def stacked(columns: Sequence[Column], marks: Sequence[Mark], *, most: float = 0, unit: str = "") -> Chart:
+def drawn(
+    columns: Sequence[Column],
+    colours: Sequence[str],
+    marks: Mapping[float, str] | Sequence[date],
+    *,
+    most: float = 0,
+    unit: str = "",
+) -> Chart:
     """Return a chart with a bar for each column.
 
-    The scale reaches to the highest bar, or further to `most`: charts that share it can be compared.
+    Args:
+        columns: the bars.
+        colours: a variable of the page for each layer.
+        marks: the labels below by their place, where bar `n` reaches from n to n + 1; or the days on which the bars
+            begin, and the one on which the last bar ends.
+        most: what the scale reaches to if no bar is higher. Charts that share it can be compared.
+        unit: what stands behind the numbers of the scale.
     """
-    steps = scale(max(most, *(sum(column.values) for column in columns)))
-    room = slot_of(len(columns))
-    gap = 0.0 if len(columns) > _MOST_WITH_GAPS else room * 0.2
-    bars = []
-    for place, column in enumerate(columns):
-        parts, foot = [], HEIGHT
-        for layer, value in enumerate(column.values):
-            if value:
-                height = HEIGHT * value / steps[-1]
-                foot -= height
-                parts.append(Part(layer, round(foot, 2), round(height, 2)))
-        slot = round(room * place, 3)
-        left, width = round(room * place + gap / 2, 3), round(room - gap, 3)
-        bars.append(Bar(column, slot, room, left, width, round(foot, 2), tuple(parts)))
-    lines = tuple(Mark(round(HEIGHT - HEIGHT * step / steps[-1], 2), compact(step, steps[-1]) + unit) for step in steps)
-    return Chart(tuple(bars), lines, tuple(marks))
+    if isinstance(marks, Mapping):
+        edges, field = [float(place) for place in range(len(columns) + 1)], "start:Q"
+    else:
+        edges, field = [_millis(day) for day in marks], "start:T"
+    ends = (edges[0], edges[0] + (edges[-1] - edges[0]) * max(1, _FEWEST / len(columns)))
+    placed = list(zip(columns, pairwise(edges), strict=True))
+    highest = max(1, most, *(sum(column.values) for column in columns))
+    gap = 0.1 if len(columns) <= _MOST_WITH_GAPS else 0
+    bars = [part for column, edge in placed for part in _parts(column, colours, edge, gap)]
+    above = [_label(column, edge, ends) for column, edge in placed if column.label]
+    pictures = []
+    for width in (_WIDE, _NARROW):
+        x = altair.X(
+            field,
+            title=None,
+            scale=altair.Scale(type="utc" if field == "start:T" else "linear", domain=ends, nice=False),
+            axis=altair.Axis(
+                grid=False, labelOverlap="greedy", labelFlush=False, labelSeparation=4, **_marked(marks, width // 50)
+            ),
+        )
+        y = altair.Y(
+            "foot:Q",
+            title=None,
+            scale=altair.Scale(domain=(0, highest), nice=4),
+            axis=altair.Axis(
+                domain=False, ticks=False, tickCount=4, tickMinStep=1, labelExpr=f"{_NUMBER} + '{unit}'", labelPadding=8
+            ),
+        )
+        layers = altair.layer(
+            altair.Chart(altair.InlineData(values=bars))
+            .mark_bar()
+            .encode(
+                x, altair.X2("end"), y, altair.Y2("top"), altair.Color("colour:N", scale=None), description="text:N"
+            ),
+            altair.Chart(altair.InlineData(values=above))
+            .mark_text(align=altair.ExprRef("datum.align"), baseline="bottom", dy=-4, color="var(--ink)")
+            .encode(x, y, text="text:N"),
+        )
+        pictures.append(_svg(layers.properties(width=width, height=_HEIGHT)))
+    return Chart(*pictures)
 
 
-def slot_of(bars: int) -> float:
-    """Return the room of each of so many bars."""
-    return round(min(100 / bars, _WIDEST_BAR), 4)
+def _marked(marks: Mapping[float, str] | Sequence[date], most: int) -> dict[str, Any]:
+    """Return which marks an axis has, and what they say; of days no more than `most`, and only where a month begins."""
+    if isinstance(marks, Mapping):
+        labels = json.dumps({f"{place:g}": label for place, label in marks.items()})
+        return {"values": [*marks], "labelExpr": f"{labels}[datum.value]"}
+    months = (marks[-1] - marks[0]).days / 30
+    if months < _FEW_MONTHS:
+        return {
+            "values": [_millis(day) for day in marks[: -1 : ceil(max(_FEWEST, len(marks)) / most)]],
+            "labelExpr": _TIME,
+        }
+    unit, step = next(((unit, step) for length, unit, step in _STEPS if months / length < most), _STEPS[-1][1:])
+    return {"tickCount": {"interval": unit, "step": step}, "labelExpr": _TIME}
 
 
-def scale(most: float) -> list[int]:
-    """Return round numbers from 0 in equal steps, five of them at most, of which the last is no less than `most`."""
-    step = next(
-        factor * 10**power for power in count() for factor in (1, 2, 5) if factor * 10**power * 4 >= max(1, most)
-    )
-    return [step * number for number in range(-int(-max(1, most) // step) + 1)]
+def _parts(column: Column, colours: Sequence[str], edge: tuple[float, float], gap: float) -> Iterator[dict[str, Any]]:
+    start, end = edge
+    inset, foot = gap * (end - start), 0.0
+    for colour, value in zip(colours, column.values, strict=False):
+        if value:
+            place = {"start": start + inset, "end": end - inset, "foot": foot, "top": foot + value}
+            yield {**place, "colour": f"var(--{colour})", "text": allowed(column.text)}
+        foot += value
 
 
-def compact(number: int, most: int) -> str:
-    """Return a step of a scale that reaches to `most` as it fits beside an axis, all steps in one unit."""
-    for size, sign in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if most >= 10 * size or most >= size >= 10**6:
-            return f"{number / size:g} {sign}" if number else "0"
-    return f"{number:,}"
+def _label(column: Column, edge: tuple[float, float], ends: tuple[float, float]) -> dict[str, Any]:
+    """Return where a label stands, so that a long one stays in the picture."""
+    middle = sum(edge) / 2
+    place = (middle - ends[0]) / (ends[1] - ends[0])
+    at, align = middle, "center"
+    if len(column.label) > _SHORT_LABEL and place < 1 / 3:
+        at, align = edge[0], "left"
+    elif len(column.label) > _SHORT_LABEL and place > 2 / 3:
+        at, align = edge[1], "right"
+    return {"start": at, "foot": sum(column.values), "text": column.label, "align": align}
 
 
-def slots(unit: Unit, first: date, last: date) -> list[date]:
-    """Return the first day of each week, month or year from one to another, none left out."""
-    days = [first]
-    while days[-1] < last:
-        day = days[-1]
-        if unit == "week":
-            days.append(day + timedelta(days=7))
-        elif unit == "month":
-            days.append((day + timedelta(days=31)).replace(day=1))
-        else:
-            days.append(day.replace(year=day.year + 1))
-    return days
+def _svg(picture: altair.LayerChart | altair.FacetChart) -> str:
+    """Return a picture as it stands in a page, without what names another document or is not shown."""
+    config = {
+        "background": "transparent",
+        "font": "sans-serif",
+        "axis": {
+            "domainColor": "var(--soft)",
+            "gridColor": "var(--grid)",
+            "labelColor": "var(--soft)",
+            "labelFontSize": 12,
+            "tickColor": "var(--soft)",
+        },
+        "text": {"fontSize": 12},
+        "view": {"stroke": None},
+    }
+    text = vl_convert.vegalite_to_svg({**picture.to_dict(), "config": config})
+    root = ElementTree.fromstring(re.sub(r' xmlns(:\w+)?="[^"]*"', "", text))  # noqa: S314
+    for above in list(root.iter()):
+        for element in list(above):
+            if (
+                element.get("opacity") == "0"
+                or element.get("display") == "none"
+                or element.get("class") == "background"
+            ):
+                above.remove(element)
+    for element in root.iter():
+        if element.get("aria-roledescription") == "bar":
+            element.set("class", "bar")
+            ElementTree.SubElement(element, "title").text = element.get("aria-label")
+        for name in [name for name in element.attrib if name.startswith(("aria-", "role", "font-family"))]:
+            del element.attrib[name]
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def calendar(unit: Unit, days: Sequence[date]) -> list[Mark]:
-    """Return the marks below bars that begin on these days.
-
-    A few weeks have a mark each, anything longer has one where some months or years begin.
-    """
-    slot = slot_of(len(days))
-    if unit == "week" and len(days) <= _MOST_MARKS:
-        return [
-            Mark(round(slot * (place + 0.5), 3), f"{day.day} {day:%b}", spare=place % 3 > 0, tick=False)
-            for place, day in enumerate(days)
-        ]
-    starts = slots("month", days[0].replace(day=1), _last_month(unit, days[-1]))
-    starts = [day for day in starts if day >= days[0]]
-    wide, phone = (_every(starts, most) for most in (_MOST_MARKS, _MOST_MARKS_ON_A_PHONE))
-    marks = []
-    for day in starts:
-        months = day.year * 12 + day.month - 1
-        if months % wide == 0:
-            at = round(slot * _place(unit, days[0], day), 3)
-            label = str(day.year) if day.month == 1 else f"{day:%b}"
-            marks.append(Mark(at, label, spare=months % phone > 0))
-    return marks
-
-
-def _every(starts: Sequence[date], most: int) -> int:
-    """Return the least number of months between two marks with which no more than `most` of them are needed."""
-    return next(
-        (months for months in _MONTHS if sum((day.year * 12 + day.month - 1) % months == 0 for day in starts) <= most),
-        _MONTHS[-1],
-    )
-
-
-def _last_month(unit: Unit, day: date) -> date:
-    if unit == "week":
-        return (day + timedelta(days=6)).replace(day=1)
-    return day if unit == "month" else day.replace(month=12)
-
-
-def _place(unit: Unit, first: date, day: date) -> float:
-    """Return how many slots after the first day another one is."""
-    if unit == "week":
-        return (day - first).days / 7
-    months = 12 * (day.year - first.year) + day.month - first.month
-    return months if unit == "month" else months / 12
+def _millis(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000

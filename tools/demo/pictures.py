@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tools.demo.charts import Chart, Column, Mark, Unit, calendar, slot_of, slots, stacked
+from tools.demo.charts import Chart, Column, drawn
 from tools.demo.connector import ROOT
 from tools.demo.warehouse import Answer, Row
 from tools.demo.words import counted, span
@@ -23,6 +23,7 @@ _OF_STATUSES = {"closed": "navy", "open": "teal", "pending": "amber", "bulk_sent
 _OF_WRITERS = {"contact": "navy", "person": "teal", "bot": "amber", None: "grey"}
 _WRITERS = {"contact": "contacts", "person": "people", "bot": "bots", None: "unknown"}
 
+Unit = Literal["week", "month", "year"]
 Ask = Callable[[str], Answer]
 """Answers a query, or raises `Nothing`."""
 
@@ -42,12 +43,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart of a picture; `colours` are those of its layers."""
+    """One chart of a picture."""
 
     title: str
     text: str
     chart: Chart
-    colours: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
     dated = [row[1:] for row in rows if row[1] is not None]
     notes = _left_out(rows, dated, "conversation")
     unit: Unit = rows[0][0]
-    days = slots(unit, dated[0][0], dated[-1][0])
+    days = [dated[0][0]]
+    while days[-1] < dated[-1][0]:
+        days.append(following(unit, days[-1]))
     layers, table = _stack(dated, days, _OF_STATUSES, _status, "statuses")
     totals = [sum(values) for values in table]
     peak = totals.index(max(totals))
@@ -113,7 +115,7 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
         name,
         f"Conversations by {unit} and status",
         text,
-        [Panel("", text, stacked(columns, calendar(unit, days)), [layer.colour for layer in layers])],
+        [Panel("", text, drawn(columns, [layer.colour for layer in layers], [*days, following(unit, days[-1])]))],
         layers,
         ["Weeks begin on Monday, UTC." if unit == "week" else f"{unit.title()}s are those of UTC.", *notes],
         [unit, *(layer.name for layer in layers), "together"],
@@ -147,15 +149,8 @@ def _first_answers(ask: Ask, name: str, title: str) -> Picture:
                 f"answered {answered:,} of {talks}, half within {span(median)}, nine of ten within {span(late)}."
             )
     most = max(sum(bar.values) for made in bars.values() for bar in made)
-    room = slot_of(len(steps) + 2)
-    marks = [
-        *(
-            Mark(round(room * place, 3), _wait(step), spare=place % 3 != 1 or step == steps[-1])
-            for place, step in enumerate(steps)
-            if place
-        ),
-        Mark(100, "no answer", "end", tick=False),
-    ]
+    marks: dict[float, str] = {place: _wait(step) for place, step in enumerate(steps) if place}
+    marks[len(steps) + 1.5] = "no answer"
     return Picture(
         name,
         title,
@@ -164,8 +159,7 @@ def _first_answers(ask: Ask, name: str, title: str) -> Picture:
             Panel(
                 _WRITERS[writer].title(),
                 texts[writer],
-                stacked(made, marks, most=most, unit=" %"),
-                [_OF_WRITERS[writer], "grey"],
+                drawn(made, [_OF_WRITERS[writer], "grey"], marks, most=most, unit=" %"),
             )
             for writer, made in bars.items()
         ],
@@ -190,12 +184,12 @@ def _messages(ask: Ask, name: str, title: str) -> Picture:
     text = (
         f"{counted(sum(totals), 'message')}. The most in an hour of the day, {totals[peak]:,}, from {hours[peak]} UTC."
     )
-    marks = [Mark(round(slot_of(24) * hour, 3), f"{hour:02}:00", spare=hour % 6 > 0) for hour in range(0, 24, 3)]
+    marks: dict[float, str] = {hour: f"{hour:02}:00" for hour in range(0, 24, 3)}
     return Picture(
         name,
         title,
         text,
-        [Panel("", text, stacked(_columns(hours, layers, table), marks), [layer.colour for layer in layers])],
+        [Panel("", text, drawn(_columns(hours, layers, table), [layer.colour for layer in layers], marks))],
         layers,
         ["Hours are UTC. Messages that no contact sees, such as private notes, are left out.", *notes],
         ["hour", *(layer.name for layer in layers), "together"],
@@ -259,6 +253,13 @@ def _columns(
             Column(values, f"{name}: {totals[place]:,}" + (f" ({', '.join(parts)})" if parts else ""), label)
         )
     return columns
+
+
+def following(unit: Unit, day: date) -> date:
+    """Return the first day of the next week, month or year."""
+    if unit == "week":
+        return day + timedelta(days=7)
+    return (day + timedelta(days=31)).replace(day=1) if unit == "month" else day.replace(year=day.year + 1)
 
 
 def _status(status: str | None) -> str:

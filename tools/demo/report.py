@@ -5,7 +5,6 @@ It holds figures alone: no name, no address and no word that somebody wrote.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,17 +14,13 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from tools.demo.charts import HEIGHT
 from tools.demo.connector import Stream
 from tools.demo.errors import DemoError
 from tools.demo.outcome import Outcome
 from tools.demo.pictures import DEFINITIONS, Ask, Nothing, pictures
 from tools.demo.reading import Reading, State
 from tools.demo.warehouse import Answer, Warehouse
-from tools.demo.words import counted, span
-
-# What HTML does not allow, wherever a text comes from.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+from tools.demo.words import allowed, counted, span
 
 
 class Read(NamedTuple):
@@ -128,7 +123,7 @@ def page(run: Run, warehouse: Warehouse, warn: Callable[[str], None]) -> str:
             raise Nothing("The tables are not as the question expects them.") from error
         raise Nothing(f"This needs {' and '.join(lacking)}, which {'was' if len(lacking) == 1 else 'were'} not read.")
 
-    return _template().render(run=run, coverage=_coverage(ask), pictures=pictures(ask), height=HEIGHT)
+    return _template().render(run=run, coverage=_coverage(ask), pictures=pictures(ask))
 
 
 def _coverage(ask: Ask) -> Answer | str:
@@ -155,7 +150,7 @@ def _template() -> Template:
 
 def _allowed(value: Any) -> Any:
     # Markup is a str too, the template's own, and must stay what it is.
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
+    return allowed(value) if type(value) is str else value
 
 
 def _figure(number: float | None, digits: int = 0) -> str:

@@ -1,6 +1,10 @@
-"""Numbers in sentences."""
+"""Numbers in sentences, and what a text may hold."""
 
+import re
 from itertools import pairwise
+
+# What HTML does not allow, wherever a text comes from.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def counted(number: int, noun: str) -> str:
@@ -26,3 +30,8 @@ def span(seconds: float) -> str:
             over = whole % size // smaller
             return f"{whole // size:,} {unit}" + (f" {over} {rest}" if over else "")
     return f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
+def allowed(text: str) -> str:
+    """Return a text without the characters that HTML does not allow."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
