@@ -88,7 +88,7 @@ def drawn(
             title=None,
             scale=altair.Scale(type="utc" if field == "start:T" else "linear", domain=ends, nice=False),
             axis=altair.Axis(
-                grid=False, labelOverlap="greedy", labelFlush=False, labelSeparation=4, **_marked(marks, width // 50)
+                grid=False, labelOverlap="greedy", labelFlush=False, labelSeparation=12, **_marked(marks, width // 50)
             ),
         )
         y = altair.Y(
