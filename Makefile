@@ -154,9 +154,13 @@ audit: .venv/ready
 	@# Exit code 1 with a table means vulnerabilities, without one that the advisory service could not be reached.
 	@$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
 		> .tmp/audit.txt 2> .tmp/audit.log; code=$$?; \
-	if [ $$code = 1 ] && [ ! -s .tmp/audit.txt ]; then code=0; else grep -v 'not be audited' .tmp/audit.txt; fi; \
-	echo "Packages not audited: $$(grep -c 'not be audited' .tmp/audit.txt). $$(tail -n 1 .tmp/audit.log)"; \
-	exit $$code
+	if [ $$code = 1 ] && [ ! -s .tmp/audit.txt ]; then \
+		echo "NOT AUDITED: $$(tail -n 1 .tmp/audit.log)"; \
+	else \
+		grep -v 'not be audited' .tmp/audit.txt; \
+		echo "Packages not audited: $$(grep -c 'not be audited' .tmp/audit.txt). $$(tail -n 1 .tmp/audit.log)"; \
+		exit $$code; \
+	fi
 
 unit: .venv/ready
 	$(call headline,Unit tests and coverage of components.py)
