@@ -3,13 +3,13 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
 	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes \
-	lint types yaml manifest audit unit integration standard unit-3.13
+	lint types yaml audit unit integration standard unit-3.13
 .SUFFIXES:
 
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := benchmarks components.py demo erd mutation reliability sandbox source_drift supply_chain
+TYPED := components.py sandbox source_drift tools
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
@@ -38,22 +38,22 @@ help: ## show this list
 		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
-	@$(PY) -m demo $(if $(CONFIG),--config '$(CONFIG)')
+	@$(PY) -m tools.demo $(if $(CONFIG),--config '$(CONFIG)')
 
-test: lint types yaml manifest audit unit integration standard unit-3.13 ## everything that CI runs
+test: lint types yaml audit unit integration standard unit-3.13 ## everything that CI runs
 	$(call headline,All passed)
 
 serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make serve ARGS=--help
 	@$(PY) -m sandbox serve $(ARGS)
 
 erd: .venv/ready
-	@$(PY) -m erd
+	@$(PY) -m tools.erd
 
 prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md, for an hour; ARGS='--only faults' takes a part
-	@$(PY) -m reliability $(ARGS)
+	@$(PY) -m tools.evidence $(ARGS)
 
 bench: .venv/ready ## measure speed, requests, memory and growth; options in ARGS='…', see make bench ARGS=--help
-	@$(PY) -m benchmarks $(ARGS)
+	@$(PY) -m tools.bench $(ARGS)
 
 format: .venv/ready ## format the code and mend what can be mended
 	@$(PY) -m ruff format .
@@ -86,10 +86,11 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .tmp/runtime/bin/python .tmp/runtime.lock
 	@SOURCE_DATE_EPOCH= $(PY) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible \
 		.tmp/runtime/bin/python > .tmp/sbom.json
-	@$(PY) -m supply_chain.sbom build/sbom.json < .tmp/sbom.json
+	@$(PY) -m tools.supply_chain.sbom build/sbom.json < .tmp/sbom.json
 
-mutants: .venv/ready ## change components.py in many ways, for half an hour; ONLY=NamedPages takes a part
-	@$(PY) -m mutation $(ONLY)
+mutants: .venv/ready ## see which changes of components.py no test notices, with mutmut; ONLY='components.x*NamedPages*' takes a part
+	@$(PY) -m mutmut run $(if $(ONLY),'$(ONLY)')
+	@$(PY) -m mutmut results | grep -v ': not checked$$' || echo 'A test noticed every change that was tried.'
 
 lock-pyairbyte: .venv/ready
 	@$(UV) pip compile pyproject.toml integration_tests/pyairbyte/requirements.in --group sandbox --universal \
@@ -128,7 +129,7 @@ test-recipes: .venv-recipes/ready
 	@touch $@
 
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis mutants .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.
@@ -147,13 +148,19 @@ yaml: .venv/ready
 	$(call headline,YAML: yamllint)
 	@$(PY) -m yamllint --strict .
 
-manifest: .venv/ready
-	$(call headline,Manifest: fields that the CDK would ignore)
-	@$(PY) -m unit_tests.manifest_lint manifest.yaml
-
 audit: .venv/ready
 	$(call headline,Known vulnerabilities of what requirements.lock pins: pip-audit)
-	@$(PY) -m supply_chain.audit
+	@mkdir -p .tmp
+	@# Exit code 1 with a table means vulnerabilities, without one that the advisory service could not be reached.
+	@$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
+		> .tmp/audit.txt 2> .tmp/audit.log; code=$$?; \
+	if [ $$code = 1 ] && [ ! -s .tmp/audit.txt ]; then \
+		echo "NOT AUDITED: $$(tail -n 1 .tmp/audit.log)"; \
+	else \
+		grep -v 'not be audited' .tmp/audit.txt; \
+		echo "Packages not audited: $$(grep -c 'not be audited' .tmp/audit.txt). $$(tail -n 1 .tmp/audit.log)"; \
+		exit $$code; \
+	fi
 
 unit: .venv/ready
 	$(call headline,Unit tests and coverage of components.py)

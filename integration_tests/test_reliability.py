@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from integration_tests.connector import EVERY_STREAM
-from reliability import hostile, report, secrets
-from reliability.commands import Evidence
-from reliability.faults import Cell, cells
 from sandbox import Drift, Fault
+from tools.evidence import hostile, report, secrets
+from tools.evidence.commands import Evidence
+from tools.evidence.faults import Cell, cells
 
 SMALL = {"conversations": 6, "accounts": 3, "users": 2, "meetings": 2, "history_days": 40}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -10,16 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.data import PRIMARY_KEYS
-
-if TYPE_CHECKING:
-    from sandbox.server import Service
+from sandbox.data import PRIMARY_KEYS, Drift
+from sandbox.journal import Journal
 
 PREFIX = "/_sandbox"
 _MOST_CHANGES = 100_000
 
 
-def control_routes(service: Service) -> list[Route]:
+class Controlled(Protocol):
+    """What the control endpoints look into."""
+
+    drift: Drift
+    journal: Journal
+
+
+def control_routes(service: Controlled) -> list[Route]:
     """Return the control endpoints.
 
     `GET journal?limit=100` (newest last), `GET counts`, `POST change` with `{"touch": 1, "add": 1, "delete": 1}`.

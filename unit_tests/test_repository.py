@@ -1,10 +1,12 @@
 """Nothing in the repository ties it to one machine, tells who made it how, or looks like a real credential."""
 
+import ast
 import re
 import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
@@ -140,6 +142,34 @@ def versions(root: Path) -> dict[str, str | None]:
         newest = re.search(r"\b\d+\.\d+\.\d+\b", path.read_text())
         found[path.name] = newest and newest[0]
     return found
+
+
+def imports(root: Path) -> dict[str, set[str]]:
+    """The modules of the packages under `root`, each with those that it imports."""
+    paths = [path for package in ("sandbox", "source_drift", "tools") for path in (root / package).rglob("*.py")]
+    modules = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    found = {}
+    for name, path in modules.items():
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        named = {(node.module or "", alias.name) for node in nodes for alias in node.names}
+        found[name] = {f"{module}.{part}" if f"{module}.{part}" in modules else module for module, part in named} - {
+            name
+        }
+    return found
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """A module never needs itself, not even for its types."""
+    TopologicalSorter(imports(ROOT)).prepare()
+
+
+def test_a_circle_of_imports_is_found(tmp_path: Path) -> None:
+    """Two modules that import each other are named."""
+    (tmp_path / "sandbox").mkdir()
+    (tmp_path / "sandbox" / "a.py").write_text("from sandbox import b")
+    (tmp_path / "sandbox" / "b.py").write_text("if TYPE_CHECKING:\n    from sandbox.a import A")
+    with pytest.raises(CycleError, match=r"sandbox\.a"):
+        TopologicalSorter(imports(tmp_path)).prepare()
 
 
 def test_the_repository_is_clean() -> None:

@@ -1,4 +1,4 @@
-"""What is installed is what was locked, its known vulnerabilities are told, and its bill of materials holds."""
+"""What is installed is what was locked, known vulnerabilities fail `make audit`, and the bill of materials holds."""
 
 import hashlib
 import json
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from supply_chain import audit, sbom
+from tools.supply_chain import sbom
 from unit_tests.test_repository import findings
 
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
-TODAY = date(2026, 1, 15)
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -89,151 +87,27 @@ def test_the_cdk_range_holds_what_is_locked(manifest: dict[str, Any]) -> None:
 
 # --- audit ------------------------------------------------------------------------------------------------------------
 
-CLEAN = {"name": "clean", "version": "1.0", "vulns": []}
-UNKNOWN = {"name": "Un_known", "skip_reason": "Dependency not found on PyPI and could not be audited: un-known (2.0)"}
-HURT = {
-    "name": "hurt",
-    "version": "3.0",
-    "vulns": [
-        {"id": "PYSEC-0000-1", "fix_versions": ["3.1"], "aliases": ["CVE-0000-00001"], "description": "made up"},
-    ],
-}
-
-
-def excused(**other: Any) -> audit.Allowed:
-    given = {"id": "CVE-0000-00001", "package": "hurt", "reason": "made up", "until": TODAY, **other}
-    return audit.Allowed(**given)
-
-
-def judged(*packages: dict[str, Any], allowed: tuple[audit.Allowed, ...] = ()) -> audit.Verdict:
-    return audit.verdict({"dependencies": list(packages), "fixes": []}, allowed, TODAY)
-
-
-def test_no_vulnerability_passes() -> None:
-    """Packages that were looked up and have none are counted."""
-    assert judged(CLEAN) == audit.Verdict(["Audited: 1 of 1 packages, 0 exceptions in use"], [])
-
-
-def test_a_vulnerability_fails() -> None:
-    """A known vulnerability is told with package, version, id and the version that mends it."""
-    assert judged(CLEAN, HURT).troubles == ["hurt 3.0 has PYSEC-0000-1, which 3.1 mends"]
-
-
-def test_a_vulnerability_that_nothing_mends_fails() -> None:
-    """It is told in words where there is no version to take."""
-    unmended = {**HURT, "vulns": [{"id": "PYSEC-0000-1", "fix_versions": [], "aliases": [], "description": ""}]}
-    assert judged(unmended).troubles == ["hurt 3.0 has PYSEC-0000-1, which no version mends"]
-
-
-@pytest.mark.parametrize("id", ["CVE-0000-00001", "PYSEC-0000-1"])
-def test_an_exception_lets_its_vulnerability_pass(id: str) -> None:
-    """By the id or by an alias, up to and with its last day."""
-    assert judged(HURT, allowed=(excused(id=id),)) == audit.Verdict(
-        ["Audited: 1 of 1 packages, 1 exceptions in use"], []
-    )
-
 
 @pytest.mark.parametrize(
-    ("other", "troubles"),
+    ("table", "log", "code", "ends", "said"),
     [
-        pytest.param({"until": date(2026, 1, 14)}, ["exception for CVE-0000-00001 of hurt expired"], id="expired"),
-        pytest.param({"package": "clean"}, ["hurt 3.0 has", "of clean is unused"], id="other package"),
-        pytest.param({"id": "CVE-0000-00002"}, ["hurt 3.0 has", "00002 of hurt is unused"], id="other id"),
-        pytest.param({"package": "gone"}, ["hurt 3.0 has", "of gone is unused"], id="package that is not locked"),
+        pytest.param("", "No known vulnerabilities found", 0, 0, "Packages not audited: 0. ", id="none"),
+        pytest.param("x could not be audited", "None found", 0, 0, "Packages not audited: 1. ", id="unknown"),
+        pytest.param("hurt 3.0 PYSEC-0000-1 3.1", "Found 1 in 1 package", 1, 2, "hurt 3.0 PYSEC-0000-1 3.1", id="one"),
+        pytest.param("", "ERROR: Could not connect", 1, 0, "NOT AUDITED: ", id="unreachable"),
+        pytest.param("", "error: unrecognized arguments", 2, 2, "", id="wrongly called"),
     ],
 )
-def test_an_exception_that_does_not_apply_fails(other: dict[str, Any], troubles: list[str]) -> None:
-    """An expired exception and an unused one are told, beside the vulnerability that they do not cover."""
-    found = judged(CLEAN, HURT, allowed=(excused(**other),)).troubles
-    assert len(found) == len(troubles), found
-    assert all(part in text for part, text in zip(troubles, found, strict=True)), found
-
-
-def test_packages_that_the_service_does_not_know_are_not_audited() -> None:
-    """They are counted and named, and an exception for one is not called unused."""
-    assert judged(CLEAN, UNKNOWN, allowed=(excused(package="un-known"),)) == audit.Verdict(
-        [
-            "NOT AUDITED: 1 of 2 packages (un-known), the vulnerability service does not know them",
-            "Audited: 1 of 2 packages, 0 exceptions in use",
-        ],
-        [],
-    )
-
-
-def test_a_service_that_knows_nothing_is_no_success() -> None:
-    """Where no package was looked up, nothing says that any was audited."""
-    assert judged(UNKNOWN).notes == ["NOT AUDITED: 1 of 1 packages, the vulnerability service does not know them"]
-
-
-def answering(monkeypatch: pytest.MonkeyPatch, stdout: str = "", stderr: str = "", code: int = 1) -> None:
-    """Let pip-audit end in this way."""
-    ended = subprocess.CompletedProcess([], code, stdout, stderr)
-    monkeypatch.setattr(audit.subprocess, "run", lambda *_, **__: ended)
-
-
-@pytest.mark.parametrize(
-    "stderr",
-    [
-        "ERROR:pip_audit._cli:Could not connect to the vulnerability feed\nERROR:pip_audit._cli:Tip: your network …",
-        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='vulnerabilities.example.com', port=443)",
-        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='vulnerabilities.example.com', port=443)",
-        "pip_audit._service.interface.ServiceError",
-    ],
-)
-def test_a_service_that_is_not_reached_is_no_success(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stderr: str
-) -> None:
-    """One plain line, exit code 0, and no word of an audit that was not made."""
-    answering(monkeypatch, stderr=stderr)
-    code = audit.main()
-    count = len(locked())
-    said = f"NOT AUDITED: {count} of {count} packages, the vulnerability service could not be reached\n"
-    assert (code, capsys.readouterr().out) == (0, said)
-
-
-def test_pip_audit_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other end of pip-audit is not taken for a service that cannot be reached."""
-    answering(monkeypatch, stderr="ERROR:pip_audit._cli:requirement made-up==1.0 does not contain a hash")
-    with pytest.raises(RuntimeError, match="does not contain a hash"):
-        audit.ask(Path("requirements.lock"))
-
-
-def test_main_fails_on_a_vulnerability(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """pip-audit's JSON is read although it exits with 1, and the verdict becomes the exit code."""
-    answering(monkeypatch, stdout=json.dumps({"dependencies": [HURT], "fixes": []}))
-    code = audit.main()
-    assert code == 1
-    assert "FAILED: hurt 3.0 has PYSEC-0000-1, which 3.1 mends\n" in capsys.readouterr().out
-
-
-ENTRY = '[[exception]]\nid = "CVE-0000-00001"\npackage = "Hu_rt"\nreason = "made up"\nuntil = 2026-01-15\n'
-
-
-def test_exceptions_are_read() -> None:
-    """Each field is kept; the package is written as the lock writes it."""
-    assert audit.exceptions(ENTRY) == [excused(package="hu-rt")]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        ENTRY.replace('reason = "made up"\n', ""),
-        ENTRY.replace('"made up"', '""'),
-        ENTRY.replace("until = 2026-01-15", 'until = "2026-01-15"'),
-        ENTRY.replace("until = 2026-01-15", "until = 2026-01-15T00:00:00"),
-        ENTRY + 'note = "more"\n',
-    ],
-    ids=["no reason", "empty reason", "date as text", "date with time", "unknown field"],
-)
-def test_an_exception_without_all_its_fields_is_refused(text: str) -> None:
-    """An exception says why, and until when."""
-    with pytest.raises(ValueError, match=r"an exception needs|until is a date"):
-        audit.exceptions(text)
-
-
-def test_the_exceptions_of_the_repository_are_complete() -> None:
-    """exceptions.toml can be read."""
-    assert audit.exceptions(audit.EXCEPTIONS.read_text()) is not None
+def test_make_audit(table: str, log: str, code: int, ends: int, said: str, tmp_path: Path) -> None:
+    """A vulnerability fails and is shown; an advisory service that is out of reach does not fail, and is told."""
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\nprintf '%s' '{table}'\necho '{log}' >&2\nexit {code}\n")
+    script.chmod(0o700)
+    command = ["make", "--old-file=.venv/ready", f"--makefile={ROOT / 'Makefile'}", f"PY={script}", "audit"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == ends, run.stdout + run.stderr
+    assert said in run.stdout
+    assert log in run.stdout
 
 
 # --- SBOM -------------------------------------------------------------------------------------------------------------

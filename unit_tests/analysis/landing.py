@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.connector import Stream
-from demo.warehouse import Spool, Warehouse
-from erd.tables import tables
 from sandbox import METRICS, MISSING, PRIMARY_KEYS, Drift
+from tools.demo.connector import Stream
+from tools.demo.warehouse import Spool, Warehouse
+from tools.erd.tables import tables
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from demo.connector import Stream
+from tools.demo.connector import Stream
 
 INTEGER, STRING = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
 

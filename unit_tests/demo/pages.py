@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from demo.connector import Stream
-from demo.outcome import Outcome
-from demo.reading import Reading, State
-from demo.report import Read, Run, page
-from demo.warehouse import Answer, Warehouse
-from erd.tables import tables
+from tools.demo.connector import Stream
+from tools.demo.outcome import Outcome
+from tools.demo.reading import Reading, State
+from tools.demo.report import Read, Run, page
+from tools.demo.warehouse import Answer, Warehouse
+from tools.erd.tables import tables
 from unit_tests.analysis.landing import DAY, NOON, Rows, empty, landed
 
 INCREMENTAL = ("conversations", "messages")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from demo.connector import Connector, error_of, parse, reason_of, retry_of
-from demo.errors import DemoError
-from demo.log import Log
-from demo.settings import Settings, load
+from tools.demo.connector import Connector, error_of, parse, reason_of, retry_of
+from tools.demo.errors import DemoError
+from tools.demo.log import Log
+from tools.demo.settings import Settings, load
 from unit_tests.demo.conftest import Script
 from unit_tests.demo.messages import catalog, connection, control, entry, failure, log, record, state, status, stream
 

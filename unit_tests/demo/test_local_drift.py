@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.connector import ROOT, Stream
-from demo.errors import DemoError
-from demo.local_drift import INCREMENTAL, LOOKBACKS, LocalDrift, stream_of
-from demo.outcome import outcomes
-from demo.questions import Question, questions
-from demo.reading import Reading
-from demo.warehouse import Answer, Spool, Warehouse
 from sandbox import PRIMARY_KEYS, Sandbox
+from tools.demo.connector import ROOT, Stream
+from tools.demo.errors import DemoError
+from tools.demo.local_drift import INCREMENTAL, LOOKBACKS, LocalDrift, stream_of
+from tools.demo.outcome import outcomes
+from tools.demo.questions import Question, questions
+from tools.demo.reading import Reading
+from tools.demo.warehouse import Answer, Spool, Warehouse
 from unit_tests.demo.messages import stream
 
 MANIFEST = yaml.safe_load((ROOT / "manifest.yaml").read_text())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.log import Log, masked
+from tools.demo.log import Log, masked
 from unit_tests.demo.messages import connection, failure, log, record, state, status
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from demo.connector import Stream
-from demo.outcome import Outcome, outcomes
-from demo.reading import Reading
-from demo.warehouse import Spool, Warehouse
+from tools.demo.connector import Stream
+from tools.demo.outcome import Outcome, outcomes
+from tools.demo.reading import Reading
+from tools.demo.warehouse import Spool, Warehouse
 from unit_tests.demo.messages import INTEGER, STRING, failure, log, record, status, stream
 
 TALKS = stream("talks", {"id": INTEGER, "status": STRING, "tags": {"type": "array"}}, incremental=True)

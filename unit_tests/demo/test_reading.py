@@ -2,8 +2,8 @@
 
 import json
 
-from demo.connector import ROOT
-from demo.reading import Reading, State
+from tools.demo.connector import ROOT
+from tools.demo.reading import Reading, State
 from unit_tests.demo.messages import failure, log, record, state, status
 
 PAGE = "https://driftapi.com/conversations/7/messages"

@@ -4,17 +4,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import pytest
 
-from demo.charts import HEIGHT, Column, calendar, scale, slots, stacked
-from demo.pictures import DEFINITIONS
-from demo.report import page
-from demo.warehouse import Warehouse
-from demo.words import span
+from tools.demo.charts import Column, drawn
+from tools.demo.pictures import DEFINITIONS, following
+from tools.demo.report import page
+from tools.demo.warehouse import Warehouse
+from tools.demo.words import span
 from unit_tests.analysis.answers import ANSWERS
 from unit_tests.analysis.landing import Row, Rows, empty, landed, odd, seeded
 from unit_tests.demo.pages import (
@@ -59,6 +59,28 @@ def _moment(millis: int) -> datetime:
 def _week(millis: int) -> date:
     day = _moment(millis).date()
     return day - timedelta(days=day.weekday())
+
+
+def charts(part: Element) -> list[Element]:
+    """The pictures of a section, each in both widths."""
+    return [svg for svg in part.iter("svg") if "marks" in svg.get("class", "")]
+
+
+def parts(chart: Element) -> list[tuple[str, float, float]]:
+    """Of each part of a bar the colour, where it ends at the right, and how high it is."""
+    found = []
+    for path in chart.iter("path"):
+        if path.get("class") == "bar":
+            left, width, height = re.fullmatch(r"M([\d.]+),[\d.]+h([\d.]+)v([\d.]+)h.*", path.get("d")).groups()
+            found.append((path.get("fill"), float(left) + float(width), float(height)))
+    return found
+
+
+def scale(chart: Element) -> list[str]:
+    """What stands beside the bars."""
+    return [
+        text_of(label) for label in chart.iter("text") if label.get("text-anchor") == "end" and label.get("opacity")
+    ]
 
 
 def _writer(row: Row, bots: set[int]) -> str:
@@ -177,16 +199,25 @@ def test_bars_are_as_high_as_their_figures(drift: Landed, name: str) -> None:
     colours = {text_of(item[1]): item[0][0].get("class") for item in part.findall(".//ul[@class='legend']/li")}
     assert list(colours) == heading[1:-1]
     assert len(set(colours.values())) == len(colours)
-    (chart,) = (svg for svg in part.iter("svg") if svg.get("class") == "chart")
-    top = max(int(text_of(label)) for label in chart.iter("text") if label.get("class") == "scale")
-    bars = [group for group in chart.iter("g") if group.get("class") == "bar"]
-    for bar, values in zip(bars, _numbers(found).values(), strict=True):
-        heights = {rect.get("class"): float(rect.get("height", 0)) for rect in bar.iter("rect")}
-        assert heights.pop("slot") == HEIGHT
-        drawn = {
-            colour: value * HEIGHT / top for colour, value in zip(colours.values(), values[:-1], strict=True) if value
-        }
-        assert heights == pytest.approx(drawn, abs=0.01)
+    for chart in charts(part):
+        drawn = iter(parts(chart))
+        height, top = 200, max(int(label) for label in scale(chart))
+        for values in _numbers(found).values():
+            for colour, value in zip(colours.values(), values[:-1], strict=True):
+                if value:
+                    assert next(drawn)[0] == f"var(--{colour})"
+        assert next(drawn, None) is None
+        values = [value for row in _numbers(found).values() for value in row[:-1] if value]
+        assert [bar[2] for bar in parts(chart)] == pytest.approx([value * height / top for value in values], abs=0.01)
+
+
+def test_bars_say_their_figures_to_the_pointer(drift: Landed) -> None:
+    """Place, number and the parts of it."""
+    part = section(parsed(drift[2]), "messages")
+    for chart in charts(part):
+        titles = [text_of(title) for title in chart.iter("title")]
+        assert titles
+        assert all(re.fullmatch(r"\d\d:00 to \d\d:00: [\d,]+ \(.+ [\d,]+\)", title) for title in titles), titles
 
 
 def test_the_legend_adds_up(drift: Landed) -> None:
@@ -292,9 +323,8 @@ def test_time_is_drawn_in_bars_that_can_be_seen(weeks: int, unit: str, bars: int
     assert (heading[0], len(found)) == (unit, bars)
     assert text_of(part[0]) == f"Conversations by {unit} and status"
     assert sum(values[-1] for values in _numbers(found).values()) == max(3, weeks)
-    rects = [rect for rect in part.iter("rect") if rect.get("class") not in (None, "slot") and rect.get("x")]
-    edges = [float(rect.get("x", "")[:-1]) + float(rect.get("width", "")[:-1]) for rect in rects]
-    assert max(edges) <= 100.1
+    wide, narrow = (max(edge for _, edge, _ in parts(chart)) for chart in charts(part))
+    assert narrow <= 280.1 < wide <= 640.1 or (weeks < 3 and narrow < wide < 100)
 
 
 def test_one_conversation_out_of_time_hides_no_other(tmp_path: Path) -> None:
@@ -317,9 +347,7 @@ def test_bots_alone_are_no_people(tmp_path: Path) -> None:
     assert [values[1] for values in _numbers(found).values()] == [*counts, 0, len(waits)]
     assert [values[0] for values in _numbers(found).values()] == [*[0] * len(STEPS), len(waits), len(waits)]
     assert "People answered none of 10 conversations." in text_of(part)
-    people, _ = (svg for svg in part.iter("svg"))
-    drawn = [rect.get("class") for rect in people.iter("rect") if rect.get("class") != "slot"]
-    assert drawn == ["grey"]
+    assert [[colour for colour, *_ in parts(chart)] for chart in charts(part)[:2]] == [["var(--grey)"]] * 2
 
 
 def test_huge_numbers_are_whole(tmp_path: Path) -> None:
@@ -330,9 +358,10 @@ def test_huge_numbers_are_whole(tmp_path: Path) -> None:
         root = parsed(page(run_of(large, times=Large.times), large, pytest.fail))
     part = section(root, "conversations")
     assert "30,000,000,000,000 conversations began in 3 weeks, 10,000,000,000,000.0 a week." in text_of(part)
-    labels = [text_of(label) for label in part.iter("text") if label.get("class") == "scale"]
-    assert labels[0] == "0"
-    assert all(re.fullmatch(r"[\d.]+ T", label) for label in labels[1:]), labels
+    zero, *labels = scale(charts(part)[0])
+    assert zero == "0"
+    assert labels
+    assert all(re.fullmatch(r"[\d.]+T", label) for label in labels), labels
     assert table(section(root, "what"))[-1][3] == "30,000,000,000,000"
 
 
@@ -388,52 +417,23 @@ def test_the_page_forbids_to_load_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "steps"),
+    ("unit", "columns"),
     [
-        (0, [0, 1]),
-        (1, [0, 1]),
-        (4, [0, 1, 2, 3, 4]),
-        (7, [0, 2, 4, 6, 8]),
-        (8.1, [0, 5, 10]),
-        (100, [0, 50, 100]),
-        (101, [0, 50, 100, 150]),
-        (10**12 + 1, [0, 5 * 10**11, 10**12, 15 * 10**11]),
+        *(("week", columns) for columns in (1, 2, 5, 10, 11, 26, 53, 100, 320)),
+        *(("month", columns) for columns in (74, 144, 320)),
+        *(("year", columns) for columns in (27, 130)),
     ],
 )
-def test_a_scale_has_few_round_steps(most: float, steps: list[int]) -> None:
-    """From zero to no less than the highest bar."""
-    assert scale(most) == steps
-
-
-@pytest.mark.parametrize("most", [9_999, 10_000, 250_000, 10**6, 4 * 10**12, 10**18])
-def test_a_scale_has_one_unit(most: int) -> None:
-    """Its labels are short, and all but zero in the same one."""
-    labels = [mark.label for mark in stacked([Column([most], "")], []).scale]
-    assert max(map(len, labels)) <= 9
-    assert len({label.partition(" ")[2] for label in labels[1:]}) == 1
-    assert labels[0] == "0"
-
-
-@pytest.mark.parametrize(
-    ("unit", "bars"),
-    [
-        *(("week", bars) for bars in (1, 2, 5, 10, 11, 26, 53, 100, 157, 300, 320)),
-        *(("month", bars) for bars in (74, 144, 200, 320)),
-        *(("year", bars) for bars in (27, 57, 130)),
-    ],
-)
-@pytest.mark.parametrize("first", [date(2024, 1, 1), date(2023, 11, 20), date(2021, 12, 27)])
-def test_marks_of_time_stand_apart(unit: Any, bars: int, first: date) -> None:
-    """There is one at least, ten at most and six on a phone, in order, none beyond the bars."""
-    begin = {"week": first, "month": first.replace(day=1), "year": date(1970, 1, 1)}[unit]
-    days = slots(unit, begin, begin + timedelta(days=bars * {"week": 7, "month": 32, "year": 367}[unit]))
-    marks = calendar(unit, days[:bars])
-    places = [mark.at for mark in marks]
-    assert 1 <= len(marks) <= 10
-    assert 1 <= len([mark for mark in marks if not mark.spare]) <= 6
-    assert places == sorted(places)
-    assert all(0 <= place <= 100 for place in places)
-    assert min((after - before for before, after in pairwise(places)), default=99) > 4
+def test_marks_of_time_stand_apart(unit: Any, columns: int) -> None:
+    """There is one at least, and there are few enough that they do not touch."""
+    days = [date(1970, 1, 1) if unit == "year" else date(2023, 11, 20).replace(day=20 if unit == "week" else 1)]
+    for _ in range(columns):
+        days.append(following(unit, days[-1]))
+    chart = drawn([Column([1], "") for _ in range(columns)], ["navy"], days)
+    for svg, most in ((chart.wide, 14), (chart.narrow, 7)):
+        marks = [mark for mark in parsed(svg).iter("text") if mark.get("text-anchor") == "middle"]
+        assert 1 <= len(marks) <= most, [text_of(mark) for mark in marks]
+        assert all(re.fullmatch(r"\d{4}|[A-Z][a-z]{2}|\d+ [A-Z][a-z]{2}", text_of(mark)) for mark in marks)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from demo.connector import ROOT
-from demo.questions import Question
-from demo.run import OUTPUT, REAL_OUTPUT, main
+from tools.demo.connector import ROOT
+from tools.demo.questions import Question
+from tools.demo.run import OUTPUT, REAL_OUTPUT, main
 from unit_tests.demo.conftest import Script
 from unit_tests.demo.messages import STRING, catalog, connection, entry, failure, log, record, state, status
 
@@ -149,7 +149,7 @@ def test_questions_about_a_stream_that_failed_are_skipped(run: Run, monkeypatch:
         Question("Both?", "SELECT 1 AS both FROM talks, people", Path("1_both.sql")),
         Question("Talks?", "SELECT 41 + 1 AS talks FROM talks", Path("2_talks.sql")),
     ]
-    monkeypatch.setattr("demo.run.questions", lambda: asked)
+    monkeypatch.setattr("tools.demo.run.questions", lambda: asked)
     assert "skipped" not in run()[1]
     _, printed = run(read=[*FIRST[:-1], failure("No.", "people"), {"exit": 1}])
     assert "! 1_both.sql skipped: people was not read." in printed.splitlines()
@@ -183,8 +183,8 @@ def test_the_real_drift_has_a_folder_of_its_own(
 ) -> None:
     """No run of the local Drift touches a copy of the real one."""
     assert (OUTPUT, REAL_OUTPUT) == (ROOT / "build" / "demo", ROOT / "build" / "drift")
-    monkeypatch.setattr("demo.run.OUTPUT", tmp_path / "demo")
-    monkeypatch.setattr("demo.run.REAL_OUTPUT", tmp_path / "drift")
+    monkeypatch.setattr("tools.demo.run.OUTPUT", tmp_path / "demo")
+    monkeypatch.setattr("tools.demo.run.REAL_OUTPUT", tmp_path / "drift")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert main(arguments, command=script(check=[connection("FAILED", "No.")])) == 1
@@ -217,7 +217,7 @@ def test_the_local_drift_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What its config leaves out, what is gone, what happens between the reads, and what the second one brings."""
-    monkeypatch.setattr("demo.local_drift.LocalDrift.count", lambda *_: None)
+    monkeypatch.setattr("tools.demo.local_drift.LocalDrift.count", lambda *_: None)
     discover = [catalog(entry("conversations", incremental=True))]
     done = status("conversations", "COMPLETE")
     read = [record("conversations", id=1), state("conversations", at=1), done]
@@ -272,7 +272,7 @@ def test_a_page_that_cannot_be_written_fails_no_run(run: Run, tmp_path: Path, mo
         path.symlink_to("/dev/full")
         return "what does not fit"
 
-    monkeypatch.setattr("demo.run.page", page)
+    monkeypatch.setattr("tools.demo.run.page", page)
     code, printed = run()
     assert code == 0
     assert [line for line in printed.splitlines() if line.startswith(f"! {path} cannot be written: ")]

@@ -9,12 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from demo.outcome import Outcome
-from demo.questions import Question, questions
-from demo.reading import Progress, Reading
-from demo.screen import Screen
-from demo.warehouse import Answer
-from demo.words import duration
+from tools.demo.outcome import Outcome
+from tools.demo.questions import Question, questions
+from tools.demo.reading import Progress, Reading
+from tools.demo.screen import Screen
+from tools.demo.warehouse import Answer
+from tools.demo.words import duration
 from unit_tests.demo.messages import log, record, status
 
 NAMES = ["conversation_metrics", "messages", "talks", "people"]
@@ -99,10 +99,10 @@ def test_the_file_is_named_with_commands_on_one_line_each() -> None:
     Screen(console, animated=False).file(path, "/a/source-drift", ".venv/bin/python", ["talks"], 1_500_000)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert f"{path} holds 1 table, 1.5 MB." in lines
-    assert f"  .venv/bin/python -im demo.sql {path}" in lines
+    assert f"  .venv/bin/python -im tools.demo.sql {path}" in lines
     assert any(line.startswith(f"  duckdb -readonly {path}") for line in lines)
     assert any("/a/source-drift" in line and "reading only" in line for line in lines)
-    assert "demo/queries/" in lines[-1]
+    assert "tools/demo/queries/" in lines[-1]
     assert max(map(cell_len, lines)) <= 80
 
 

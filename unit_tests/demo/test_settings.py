@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.errors import DemoError
-from demo.settings import Settings, load, save
+from tools.demo.errors import DemoError
+from tools.demo.settings import Settings, load, save
 
 OLD, NEW = {"refresh_token": "old"}, {"refresh_token": "new", "name": "ü"}
 

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from demo.connector import Stream
-from demo.errors import DemoError
-from demo.sql import connect
-from demo.warehouse import Spool, Warehouse, columns
+from tools.demo.connector import Stream
+from tools.demo.errors import DemoError
+from tools.demo.sql import connect
+from tools.demo.warehouse import Spool, Warehouse, columns
 from unit_tests.demo.messages import INTEGER, STRING, stream
 
 Load = Callable[..., None]

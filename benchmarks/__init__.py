@@ -1,1 +1,0 @@
-"""How fast, how frugal and how steady the connector is: `make bench`, see benchmarks/README.md."""

@@ -1,1 +1,0 @@
-"""Mutation tests of components.py: `make mutants`; see __main__.py."""

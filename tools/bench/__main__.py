@@ -1,0 +1,72 @@
+"""Measures the connector against the local Drift: `make bench`, or `python -m tools.bench [--only NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.bench import cpu, fewest, growth, limit, memory, profile, report, startup
+from tools.bench.process import ROOT, Failed
+from tools.bench.sizes import LARGE, QUICK, USUAL, Sizes
+
+MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section | None]] = {
+    "limit": limit.measure,
+    "limit-large": limit.measure_large,
+    "requests": fewest.measure,
+    "cpu": cpu.measure,
+    "profile": profile.measure,
+    "memory": memory.measure,
+    "growth": growth.measure,
+    "startup": startup.measure,
+}
+_BUSY = 0.5
+
+
+def main() -> int:
+    """Return 0 unless a run failed or lost a record; a missed target is said, and no failure."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="this measurement; repeatable")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="small and noisy; writes to .tmp/bench alone")
+    size.add_argument("--large", action="store_true", help="up to a million of each; takes an hour")
+    given = parser.parse_args()
+    # An exit, so that what was started is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    folder = ROOT / ".tmp" / "bench" if given.quick else Path(__file__).resolve().parent
+    sizes = QUICK if given.quick else LARGE if given.large else USUAL
+    machine = report.machine()
+    print(machine)
+    if os.getloadavg()[0] > _BUSY:
+        print("This machine is busy: absolute figures will be worse than they are.")
+    sections, failed = [], []
+    for name in given.only or MEASUREMENTS:
+        began = time.monotonic()
+        try:
+            section = MEASUREMENTS[name](sizes, folder)
+        except Failed as error:
+            failed.append(f"{name}: {error}")
+            print(f"\n== {name}: FAILED: {error}")
+            continue
+        if section is None:
+            continue
+        sections.append(section)
+        print(report.text(section), f"\n  ({time.monotonic() - began:.0f} s)", flush=True)
+        # At once, so that an interrupted run keeps what it has.
+        page = report.keep([section], machine, folder, list(MEASUREMENTS))
+    print()
+    if sections:
+        print(f"Written: {page.relative_to(ROOT)}")
+    for line in report.missed(sections):
+        print(f"Missed target: {line}")
+    for line in failed:
+        print(f"Failed: {line}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

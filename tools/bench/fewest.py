@@ -1,0 +1,56 @@
+"""How many requests a sync makes, against the fewest with which Drift's API could give the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from pathlib import Path
+
+from sandbox import Drift, Sandbox
+from tools.bench.connector import OF_CONVERSATIONS, UNLIMITED, read, unlimited
+from tools.bench.report import Section
+from tools.bench.sizes import Sizes
+from tools.bench.traffic import LIST, kind_of
+
+TARGET = 1.02
+# What a page of the list holds at most: of both generations of paging, and of the newer one alone.
+_PAGE, _LONG_PAGE = 50, 100
+_MESSAGES = 50
+
+
+def measure(sizes: Sizes, _: Path) -> Section:
+    """Requests made by a first sync ÷ the fewest, by kind."""
+    size = sizes.request_conversations
+    section = Section("requests", f"Requests made ÷ the fewest, {size:,} conversations")
+    section.columns = ["request", "made", "fewest", "ratio"]
+    drift = Drift(conversations=size)
+    with unlimited() as manifest, Sandbox(drift, UNLIMITED) as sandbox:
+        read(sandbox, *OF_CONVERSATIONS, manifest=manifest)
+        made = Counter(kind_of(one.path) for one in sandbox.journal)
+    least = fewest(drift)
+    for kind in dict.fromkeys([*least, *made]):
+        ratio = f"{made[kind] / least[kind]:.3f}" if least[kind] else "–"
+        section.rows.append([kind, f"{made[kind]:,}", f"{least[kind]:,}", ratio])
+    section.at_most(f"all, list pages of {_PAGE}", made.total() / least.total(), TARGET)
+    longer = least.total() - least[LIST] + ceil(size / _LONG_PAGE)
+    section.at_most(f"all, list pages of {_LONG_PAGE}", made.total() / longer, TARGET)
+    section.notes = [
+        f"The list of conversations is asked for in pages of {_PAGE}, as the first request cannot know which of the "
+        f"two generations of paging answers; the newer one alone allows {_LONG_PAGE}. A walk of several pages is "
+        "followed by a shorter one, for what moved meanwhile.",
+    ]
+    return section
+
+
+def fewest(drift: Drift) -> Counter[str]:
+    """Each page of the list, of 50 rows, and of every conversation's messages once; the rest once for each row."""
+    messages = Counter(row["conversationId"] for row in drift.expected("messages"))
+    ids = list(drift.keys("conversations"))
+    return Counter(
+        {
+            LIST: max(1, ceil(len(ids) / _PAGE)),
+            "messages": sum(max(1, ceil(messages[one] / _MESSAGES)) for one in ids),
+            "conversation_details": len(ids),
+            "contacts": drift.count("contacts"),
+        }
+    )

@@ -1,0 +1,91 @@
+"""How close a sync comes to the rate limit, and what eats the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import Drift, Options, Request, Sandbox
+from tools.bench.connector import OF_CONVERSATIONS, read
+from tools.bench.process import Usage
+from tools.bench.report import Section
+from tools.bench.sizes import Sizes
+from tools.bench.timeline import Panel, draw
+from tools.bench.traffic import per_second, unused
+
+TARGET = 1.05
+LATENCIES = (50, 200, 500)
+BUCKET = (1000, 20.0)
+# More values than that cannot be told apart in the picture.
+_MOST_STEPS = 450
+# Seconds, more than the connector takes to its first request.
+_START = 5
+
+
+def measure(sizes: Sizes, folder: Path) -> Section:
+    """Wall time ÷ (requests ÷ limit) of a first sync, at each latency and limit; draws timeline.svg into `folder`."""
+    section, panels = _measured("limit", sizes.limit_conversations, sizes.limit_rates)
+    folder.mkdir(parents=True, exist_ok=True)
+    section.picture = "timeline.svg"
+    (folder / section.picture).write_text(draw(panels), encoding="utf-8")
+    return section
+
+
+def measure_large(sizes: Sizes, _: Path) -> Section | None:
+    """The same of a larger Drift, without a picture; None where the sizes name none."""
+    return _measured("limit-large", sizes.limit_large, sizes.limit_rates)[0] if sizes.limit_large else None
+
+
+def _measured(name: str, conversations: int, limits: Sequence[int]) -> tuple[Section, list[Panel]]:
+    section = Section(name, f"Distance to the rate limit, {conversations:,} conversations")
+    section.columns = ["latency, limit", "ratio", "wall s", "requests", "429s", "start s", "list s"]
+    section.columns += ["between streams s", "within streams s", "end s", "longest gap s"]
+    cells = [(latency, limit) for limit in limits for latency in LATENCIES]
+    # Each waits nearly all the time, so that they can be measured side by side.
+    with ThreadPoolExecutor(len(cells)) as pool:
+        started = [pool.submit(_one, conversations, *cell, place) for place, cell in enumerate(cells)]
+    panels = [_noted(section, one.result()) for one in started]
+    section.notes = [
+        "Seconds under start, list, between, within and end are those in which the limit was not used; together they "
+        "are the wall time less requests ÷ limit. A gap of up to a second is no loss: the budget lets a second's "
+        "requests go at once. All rows were measured side by side.",
+    ]
+    return section, panels
+
+
+@dataclass(frozen=True)
+class _Sync:
+    name: str
+    limit: int
+    usage: Usage
+    requests: Sequence[Request]
+
+
+def _one(conversations: int, latency: int, limit: int, place: int) -> _Sync:
+    drift = Drift(conversations=conversations)
+    with Sandbox(drift, Options(rate_limit=BUCKET, latency=latency / 1000)) as sandbox:
+        # Only the start needs the processor for itself.
+        time.sleep(place * _START)
+        run = read(sandbox, *OF_CONVERSATIONS, max_requests_per_second=limit)
+        return _Sync(f"{latency} ms, {limit} a second", limit, run.usage, sandbox.journal.requests())
+
+
+def _noted(section: Section, sync: _Sync) -> Panel:
+    """Notes a sync in the section, and returns what is drawn of it."""
+    ratio = sync.usage.seconds / (len(sync.requests) / sync.limit)
+    throttled = sum(one.status == 429 for one in sync.requests)
+    lost = unused(sync.requests, sync.usage, sync.limit)
+    section.at_most(sync.name, ratio, TARGET)
+    section.at_most(f"{sync.name}: answers 429", throttled, 0, "{:.0f}")
+    row = [sync.name, f"{ratio:.3f}", f"{sync.usage.seconds:.1f}", f"{len(sync.requests):,}", str(throttled)]
+    section.rows.append(row + _seconds([lost.start, lost.listing, lost.between, lost.within, lost.end]))
+    section.rows[-1] += [f"{lost.longest_gap:.2f}"]
+    step = max(1, -(-int(sync.usage.seconds) // _MOST_STEPS))
+    return Panel(sync.name, sync.limit, sync.usage.seconds, step, per_second(sync.requests, sync.usage, step))
+
+
+def _seconds(values: Sequence[float]) -> list[str]:
+    return [f"{value:.2f}" for value in values]

@@ -1,0 +1,98 @@
+"""A command as a process of its own: when it began and ended, what it used, and when it said something first."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST = 4 * 3600.0
+_BLOCK = 1 << 16
+_RECORD = b'"type":"RECORD"'
+
+
+class Failed(Exception):
+    """A run that failed or lost a record: nothing that it took counts."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process used.
+
+    Attributes:
+        code: exit code, negative for a signal.
+        started, ended: monotonic seconds.
+        cpu: seconds of processor time, user and system together, without that of the server.
+        peak: bytes of memory that were resident at most.
+        first_record: monotonic seconds at which the first record came out; None where there was none.
+    """
+
+    code: int
+    started: float
+    ended: float
+    cpu: float
+    peak: int
+    first_record: float | None
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+
+def spend(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, longest: float = LONGEST
+) -> Usage:
+    """Run a command in the checkout to its end, its output into `stdout` and `stderr` of `folder`.
+
+    Raises:
+        Failed: it has not ended after `longest` seconds; it and what it started are ended.
+    """
+    usage = folder / "usage.json"
+    launcher = [sys.executable, "-S", "-E", str(Path(__file__).with_name("child.py")), str(usage), *command]
+    with open(folder / "stderr", "wb") as stderr, open(folder / "stdout", "wb") as stdout:
+        process = subprocess.Popen(
+            launcher,
+            cwd=ROOT,
+            env={**_without_proxies(), **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            # A process group of its own, so that both processes can be ended at once.
+            start_new_session=True,
+        )
+        watchdog = Timer(longest, _end, [process])
+        watchdog.start()
+        first = None
+        try:
+            assert process.stdout is not None
+            while block := os.read(process.stdout.fileno(), _BLOCK):
+                if first is None and _RECORD in block:
+                    first = time.monotonic()
+                stdout.write(block)
+            process.wait()
+        finally:
+            watchdog.cancel()
+            _end(process)
+    if not usage.exists():
+        raise Failed(f"{Path(command[0]).name} was ended after {longest:.0f} s")
+    return Usage(first_record=first, **json.loads(usage.read_text(encoding="utf-8")))
+
+
+def _without_proxies() -> dict[str, str]:
+    """Our environment, in which nothing leads a request to loopback elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

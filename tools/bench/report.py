@@ -1,0 +1,161 @@
+"""Figures beside their targets: on the screen, in results.json and, made from that, in results.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tools.bench.process import ROOT
+
+_MEASURED = ("manifest.yaml", "components.py")
+_PACKAGES = ("airbyte-cdk", "requests", "orjson", "uvicorn")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure that has a target; `met` says whether it was reached."""
+
+    name: str
+    value: str
+    target: str
+    met: bool
+
+
+@dataclass
+class Section:
+    """What one measurement found.
+
+    Attributes:
+        figures: those with a target; ratios, and what else does not hang on the machine, first.
+        columns, rows: a table of the figures behind them.
+        notes: sentences on how to read them.
+        picture: the name of an image beside the results, or none.
+    """
+
+    name: str
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    picture: str = ""
+
+    def at_most(self, name: str, value: float, target: float, form: str = "{:.3f}", unit: str = "") -> None:
+        """Add a figure that should not exceed its target; `form` shows both, `unit` goes behind them."""
+        shown = [form.format(number) + unit for number in (value, target)]
+        self.figures.append(Figure(name, shown[0], f"≤ {shown[1]}", value <= target))
+
+    def at_least(self, name: str, value: float, target: float, form: str = "{:,.0f}", unit: str = "") -> None:
+        """Add a figure that should reach its target."""
+        shown = [form.format(number) + unit for number in (value, target)]
+        self.figures.append(Figure(name, shown[0], f"≥ {shown[1]}", value >= target))
+
+
+def spread(values: Sequence[float], form: str = "{:,.0f}") -> str:
+    """`median (least to most)`, or the one value that there is."""
+    shown = [form.format(value) for value in (median(values), min(values), max(values))]
+    return shown[0] if len(values) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def missed(sections: Sequence[Section]) -> list[str]:
+    """One line for each target that was missed."""
+    return [
+        f"{section.name}: {figure.name}: {figure.value}, target {figure.target}"
+        for section in sections
+        for figure in section.figures
+        if not figure.met
+    ]
+
+
+def text(section: Section) -> str:
+    """The section for the screen."""
+    lines = [f"\n== {section.title}"]
+    width = max((len(figure.name) for figure in section.figures), default=0)
+    for figure in section.figures:
+        verdict = "" if figure.met else "   MISSED"
+        lines.append(f"  {figure.name:<{width}}  {figure.value:>12}   target {figure.target}{verdict}")
+    widths = [max(map(len, column)) for column in zip(section.columns, *section.rows, strict=True)]
+    for row in [section.columns, *section.rows] if section.rows else []:
+        cells = [cell.rjust(size) if at else cell.ljust(size) for at, (cell, size) in enumerate(zip(row, widths))]  # noqa: B905
+        lines.append("  " + "  ".join(cells).rstrip())
+    notes = [*section.notes, *([f"Picture: {section.picture}"] if section.picture else [])]
+    return "\n".join([*lines, *(f"  {note}" for note in notes)])
+
+
+def machine() -> str:
+    """The machine, the versions and the connector that were measured, and how busy the machine was before."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        model = named[0].partition(":")[2].strip() if named else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in _MEASURED)).hexdigest()[:8]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {model}, {memory:.0f} GB, {platform.system()}, "
+        f"Python {'.'.join(map(str, sys.version_info[:3]))}, {versions}; {' and '.join(_MEASURED)} as of {digest}; "
+        f"load before the run {os.getloadavg()[0]:.1f}"
+    )
+
+
+def keep(sections: Sequence[Section], measured_on: str, folder: Path, order: Sequence[str]) -> Path:
+    """Write results.json and results.md into `folder`; sections that were not measured stay as they were.
+
+    Returns:
+        The path of results.md.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for section in sections:
+        kept[section.name] = {"machine": measured_on, **asdict(section)}
+    kept = {name: kept[name] for name in order if name in kept}
+    path.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    page = folder / "results.md"
+    page.write_text(markdown(kept), encoding="utf-8")
+    return page
+
+
+def markdown(kept: Mapping[str, Any]) -> str:
+    """The page of results: all figures with a target first, then the tables behind them."""
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench`; [README.md](README.md) says what each figure means and how to measure it again.",
+        "",
+        "| Measurement | Figure | Measured | Target | |",
+        "|---|---|--:|--:|---|",
+    ]
+    lines += [
+        f"| {name} | {one['name']} | {one['value']} | {one['target']} | {'met' if one['met'] else '**missed**'} |"
+        for name, section in kept.items()
+        for one in section["figures"]
+    ]
+    machines: dict[str, list[str]] = {}
+    for name, section in kept.items():
+        machines.setdefault(section["machine"], []).append(name)
+    lines += ["", "Absolute figures, above and below, are those of this machine on this day:", ""]
+    lines += [f"- {', '.join(names)}: {one}." for one, names in machines.items()]
+    for section in kept.values():
+        lines += ["", f"## {section['title']}", ""]
+        if section["rows"]:
+            lines += [
+                "| " + " | ".join(section["columns"]) + " |",
+                "|---" + "|--:" * (len(section["columns"]) - 1) + "|",
+            ]
+            lines += ["| " + " | ".join(row) + " |" for row in section["rows"]]
+        lines += [line for note in section["notes"] for line in ("", note)]
+        if section["picture"]:
+            lines += ["", f"![{section['title']}]({section['picture']})"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,67 @@
+"""How long it takes until something comes: the first record, and the verdict of `check`."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sandbox import Drift, Options, Sandbox
+from tools.bench.connector import config, read, run
+from tools.bench.process import Failed, spend
+from tools.bench.report import Section, spread
+from tools.bench.sizes import Sizes
+
+_CONVERSATIONS = 200
+# What the console script begins with.
+_IMPORT = "from airbyte_cdk.cli.source_declarative_manifest import run"
+
+
+def measure(sizes: Sizes, _: Path) -> Section:
+    """Seconds from the start of the process to the first record and to the end of `check`."""
+    section = Section("startup", "Seconds until something comes")
+    section.columns = ["what", "seconds", "CPU s"]
+    imports = [_import() for _ in range(sizes.runs)]
+    with Sandbox(Drift(conversations=_CONVERSATIONS), Options(rate_limit=None)) as sandbox:
+        reads = [read(sandbox, "conversations").usage for _ in range(sizes.runs)]
+        first = [one.first_record - one.started for one in reads if one.first_record is not None]
+        checks = [_check(sandbox.url, "SUCCEEDED") for _ in range(sizes.runs)]
+    # They sleep nearly all the time, so they do so together.
+    with ThreadPoolExecutor(sizes.runs) as pool:
+        dead = list(pool.map(_check, [_nobody()] * sizes.runs, ["FAILED"] * sizes.runs))
+    section.rows = [
+        ["import of the CDK alone", *(spread([seconds[at] for seconds in imports], "{:.2f}") for at in (0, 1))],
+        ["read, to the first record", spread(first, "{:.2f}"), spread([one.cpu for one in reads], "{:.2f}")],
+        ["check, healthy Drift", *(spread([seconds[at] for seconds in checks], "{:.2f}") for at in (0, 1))],
+        ["check, nobody answers", *(spread([seconds[at] for seconds in dead], "{:.2f}") for at in (0, 1))],
+    ]
+    section.notes = [
+        f"Medians; in brackets, least and most of {sizes.runs} runs. Where nobody answers, the connection is refused "
+        "at once: the time is that of the attempts and of the waits between them, which are random."
+    ]
+    return section
+
+
+def _import() -> tuple[float, float]:
+    """Wall and CPU seconds of Python and the CDK's modules, before the connector does anything."""
+    with TemporaryDirectory() as name:
+        usage = spend([sys.executable, "-c", _IMPORT], Path(name))
+    return usage.seconds, usage.cpu
+
+
+def _check(url: str, wanted: str) -> tuple[float, float]:
+    """Wall and CPU seconds of a check."""
+    with TemporaryDirectory() as name:
+        usage = run("check", Path(name), {"config": config(url)})
+        if f'"status":"{wanted}"' not in Path(name, "stdout").read_text(encoding="utf-8"):
+            raise Failed(f"check did not say {wanted}")
+    return usage.seconds, usage.cpu
+
+
+def _nobody() -> str:
+    """The URL of a port on loopback that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"

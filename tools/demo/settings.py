@@ -1,0 +1,133 @@
+"""The connector's config: read from the user's file, lent to the connector as a private copy, saved when it changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tools.demo.errors import DemoError
+
+# Fields of a config, in any of its forms, whose value no log may show.
+_SECRET = re.compile(r"(?i)token|secret|password|key|code|client_?id")
+
+
+class Settings:
+    """A config and the private file, readable by its owner alone, in which the connector finds it.
+
+    With `origin`, the user's own file, a changed config is saved there too: Drift rotates refresh tokens, and whoever
+    keeps an old one is locked out. `rescue` takes the config where `origin` cannot be written.
+    """
+
+    def __init__(self, config: Mapping[str, Any], copy: Path, *, origin: Path | None = None, rescue: Path) -> None:
+        self.path = copy
+        self.secrets = set(_secrets(config))
+        """Every secret it has held so far."""
+        self._config = dict(config)
+        self._origin = origin
+        self._rescue = rescue
+        _replace(copy, self._config, mode=0o600)
+
+    def update(self, config: Mapping[str, Any]) -> str | None:
+        """Take over a config that the connector hands back; return what to tell the user, None where nothing changed.
+
+        Raises:
+            DemoError: it could be saved neither in the user's file nor in the rescue file.
+        """
+        if config == self._config:
+            return None
+        self.secrets.update(_secrets(config))
+        self._config = dict(config)
+        _replace(self.path, self._config, mode=0o600)
+        if self._origin is None:
+            return None
+        try:
+            save(self._origin, self._config)
+        except OSError as reason:
+            try:
+                _replace(self._rescue, self._config, mode=0o600)
+            except OSError as error:
+                raise DemoError(
+                    f"The connector's new config could be saved neither in {self._origin} ({reason.strerror}) "
+                    f"nor in {self._rescue} ({error.strerror}): if it held a new refresh token, authorise the app anew."
+                ) from error
+            return (
+                f"{self._origin} cannot be written ({reason.strerror}): the connector's new config, perhaps with a new "
+                f"refresh token, is in {self._rescue}. Use that one from now on."
+            )
+        return f"The connector handed back a new config (renewed tokens or a new form): saved in {self._origin}."
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the config in a file.
+
+    Raises:
+        DemoError: the file is missing, cannot be read, or is no JSON object. The message holds nothing of its content.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DemoError(f"The config file {path} cannot be read: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise DemoError(f"The config file {path} is not valid JSON: {error.msg} ({where}).") from None
+    except ValueError:
+        raise DemoError(f"The config file {path} is not a text in UTF-8.") from None
+    if not isinstance(config, dict):
+        raise DemoError(f"The config file {path} must hold one JSON object with the connector's settings.")
+    return config
+
+
+def save(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a config to a file that exists, as a whole or not at all, with its permissions and owner kept.
+
+    A symbolic link stays one. Where the folder takes no new file (a single file mounted into a container), the file is
+    overwritten in place.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = path.resolve(strict=True)
+    before = path.stat()
+    try:
+        _replace(path, config, mode=stat.S_IMODE(before.st_mode), owner=(before.st_uid, before.st_gid))
+    except OSError:
+        with path.open("r+", encoding="utf-8") as file:
+            file.write(_text(config))
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _replace(path: Path, config: Mapping[str, Any], *, mode: int, owner: tuple[int, int] | None = None) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(_text(config))
+            file.flush()
+            os.fsync(file.fileno())
+        written = os.stat(name)
+        if owner is not None and owner != (written.st_uid, written.st_gid):
+            os.chown(name, *owner)
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _secrets(value: Any, field: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _secrets(inner, name)
+    elif isinstance(value, str) and value and _SECRET.search(field):
+        yield value

@@ -1,0 +1,31 @@
+"""Write docs/erd anew: the tables as DBML and as a Mermaid diagram. A stale file fails the unit tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tools.erd import mermaid
+from tools.erd.dbml import dbml
+from tools.erd.tables import ROOT, ErdError, tables
+
+DOCS = ROOT / "docs" / "erd"
+
+
+def files() -> dict[Path, str]:
+    """Return what the files must hold now.
+
+    Raises:
+        ErdError: the manifest names a join or a key that does not exist.
+    """
+    found = tables()
+    return {DOCS / "source.dbml": dbml(found), DOCS / "README.md": mermaid.page(found)}
+
+
+if __name__ == "__main__":
+    try:
+        for path, text in files().items():
+            path.write_text(text, encoding="utf-8")
+            print(f"Wrote {path.relative_to(ROOT)}")
+    except ErdError as error:
+        sys.exit(str(error))

@@ -1,0 +1,1 @@
+"""The bill of materials of what the connector runs with: `make sbom`."""
