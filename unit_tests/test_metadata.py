@@ -15,6 +15,8 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.test.models.scenario import ConnectorTestScenario, entry_key_problems
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+from airbyte_connector_models.metadata.v0.connector_metadata_definition_v0 import ConnectorMetadataDefinitionV0
+from pydantic import ValidationError
 
 from unit_tests.conftest import NOW, Answer, Connector, Drift
 
@@ -26,6 +28,14 @@ STREAMS = {
 }
 SPEC = MANIFEST["spec"]["connection_specification"]
 FILES = ROOT / "integration_tests"
+
+
+def test_the_metadata_fits_airbytes_model() -> None:
+    """Airbyte's model of metadata.yaml takes every key and value of ours, and would refuse a key that it lacks."""
+    whole = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    ConnectorMetadataDefinitionV0.model_validate(whole)
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        ConnectorMetadataDefinitionV0.model_validate({**whole, "data": {**whole["data"], "dockerImageTags": "1.0.0"}})
 
 
 def test_identity() -> None:
