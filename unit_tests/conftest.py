@@ -469,7 +469,10 @@ class Source(YamlDeclarativeSource):
 
 
 def config(**more: Any) -> dict[str, Any]:
-    """A config with an access token."""
+    """A config with an access token. A start date may be given as a day, and as an empty text where there is none."""
+    if "start_date" in more:
+        day = more.pop("start_date")
+        more |= {"start_date": f"{day}T00:00:00Z" if len(day) == len("2026-01-31") else day} if day else {}
     return {"credentials": {"credentials": "access_token", "access_token": TOKEN}, **more}
 
 
