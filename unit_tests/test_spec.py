@@ -372,6 +372,36 @@ def test_old_config_is_carried_over(
     assert migrate(connector, capsys, written) == (expected, [])
 
 
+def edited(specification: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    """What Airbyte's form saves after an edit: the settings that the spec has, the hidden ones too, and no others."""
+    kept = {name: value for name, value in saved.items() if name in specification["properties"]}
+    for branch in specification["properties"]["credentials"]["oneOf"]:
+        if kept.get("credentials", {}).get("credentials") == branch["properties"]["credentials"]["const"]:
+            kept["credentials"] = {
+                name: kept["credentials"][name] for name in branch["properties"] if name in kept["credentials"]
+            }
+    return {**kept, "max_requests_per_second": 10}
+
+
+@pytest.mark.parametrize("kind", ["token", "oauth"])
+@pytest.mark.parametrize("ending", ["address", "placeholder"])
+def test_old_config_survives_an_edit_in_the_form(
+    connector: Connector, capsys: pytest.CaptureFixture[str], specification: dict[str, Any], kind: str, ending: str
+) -> None:
+    """A config of 0.4.x that is edited before its first sync with this version keeps its token and its address."""
+    given, expected = MIGRATIONS[f"0.4.x {kind}, {ending}"]
+    saved = edited(specification, given)
+    assert is_valid(specification, saved), saved
+    written, _ = migrate(connector, capsys, saved)
+    assert written == {**expected, "max_requests_per_second": 10}
+
+
+def test_flat_config_cannot_be_edited_in_the_form(specification: dict[str, Any]) -> None:
+    """The form drops the token of a flat config of 0.2.x, and then misses the credentials."""
+    assert edited(specification, MIGRATIONS["0.2.x"][0]) == {"max_requests_per_second": 10}
+    assert not is_valid(specification, {"max_requests_per_second": 10})
+
+
 @pytest.mark.parametrize("given", UNCHANGED.values(), ids=UNCHANGED)
 def test_config_of_today_is_left_alone(
     connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
