@@ -113,11 +113,12 @@ def test_the_longest_silence_is_worked_out(drift: Drift, connector: Connector) -
 
 
 def test_a_breaking_change_for_each_major_version() -> None:
-    """The major version says what breaks, until when to upgrade and where to read on; its streams are or were real."""
+    """The major version says what breaks, what happens when, and where to read on; its streams are or were real."""
     changes = METADATA["releases"]["breakingChanges"]
     assert list(changes) == ["1.0.0"]
     change = changes["1.0.0"]
     assert date.fromisoformat(change["upgradeDeadline"]) > date(2026, 11, 21)
+    assert change["deadlineAction"] == "auto_upgrade"
     assert change["migrationDocumentationUrl"] == f"{METADATA['documentationUrl']}-migrations#upgrading-to-100"
     (scope,) = change["scopedImpact"]
     published = {"accounts", "contacts", "conversations", "messages", "users"}
