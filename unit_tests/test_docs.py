@@ -34,6 +34,7 @@ STREAMS = {
 INCREMENTAL = {name for name, stream in STREAMS.items() if "incremental_sync" in stream}
 CHILDREN = {name for name, stream in STREAMS.items() if "parent_stream_configs" in str(stream["retriever"])}
 PUBLISHED = {"accounts", "contacts", "conversations", "messages", "users"}
+FIVETRAN = {"ACCOUNT", "CONTACT", "CONVERSATION", "CONVERSATION_MESSAGE", "PLAYBOOK", "PLAYBOOK_CLP", "USERS"}
 SPEC = MANIFEST["spec"]["connection_specification"]
 COMPONENTS = ast.parse((ROOT / "components.py").read_text(encoding="utf-8"))
 HOLE = "…"
@@ -358,6 +359,8 @@ def test_every_stream_has_its_place_in_the_parity_table() -> None:
     streams = set().union(*(named_streams([row[2]]) for row in rows if row[2].startswith("covered")))
     assert streams <= set(STREAMS), streams - set(STREAMS)
     assert streams >= PUBLISHED
+    tables = {re.split("[ ,]", row[1])[0]: row[2] for row in rows if row[0] == "Fivetran"}
+    assert set(tables) == FIVETRAN, tables
 
 
 def test_commands_exist() -> None:
