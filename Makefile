@@ -2,14 +2,14 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
-	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes \
+	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes lock-validators validators \
 	lint types yaml manifest audit unit integration standard unit-3.13
 .SUFFIXES:
 
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := benchmarks components.py demo erd mutation reliability sandbox source_drift supply_chain
+TYPED := benchmarks components.py demo erd mutation reliability sandbox source_drift supply_chain tools/validators
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
@@ -127,8 +127,25 @@ test-recipes: .venv-recipes/ready
 		integration_tests/recipes/requirements.lock
 	@touch $@
 
+lock-validators: .venv/ready
+	@$(UV) pip compile tools/validators/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--quiet $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock-validators' \
+		--output-file tools/validators/requirements.lock
+
+# PyAirbyte, which comes with them, reports its use unless it is told not to.
+validators: .venv-validators/ready
+	$(call headline,Validators of Airbyte)
+	@DO_NOT_TRACK=1 .venv-validators/bin/python -W ignore -m tools.validators
+
+.venv-validators/ready: tools/validators/requirements.lock .venv/ready
+	@echo 'Installing what tools/validators/requirements.lock names'
+	@$(UV) venv --quiet --clear --python $(PY) .venv-validators
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-validators/bin/python \
+		tools/validators/requirements.lock
+	@touch $@
+
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .venv-validators .tmp build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.

@@ -70,12 +70,15 @@ def test_changelogs_hold_one_line_per_version() -> None:
     assert ours == theirs
     assert ours == sorted(ours, key=lambda line: [int(part) for part in line[0].split(".")], reverse=True)
     assert len(changelog.strip().splitlines()) == 2 + len(ours), changelog
+    # What Airbyte published before this repository.
+    assert {"0.2.3", "0.3.0", "0.4.0", "0.4.41"} < {version for version, _ in ours}
 
 
 def test_the_base_image_is_the_version_of_the_manifest() -> None:
-    """The base image runs the CDK that the manifest names and the lock installs, without a digest nobody verified."""
-    image = METADATA["connectorBuildOptions"]["baseImage"]
+    """The base image runs the CDK that the manifest names and the lock installs; a release may add the digest."""
+    image, _, digest = METADATA["connectorBuildOptions"]["baseImage"].partition("@")
     assert image == f"docker.io/airbyte/source-declarative-manifest:{MANIFEST['version']}"
+    assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), digest
     assert f"airbyte-cdk=={MANIFEST['version']} " in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
