@@ -32,8 +32,6 @@ Node = dict[str, Any]
 SCHEMA = get_declarative_component_schema()
 DEFINITIONS: Mapping[str, Any] = SCHEMA["definitions"]
 COMPONENTS = "source_declarative_manifest.components."
-# Written for the reader; the CDK has no use for it.
-ANYWHERE = {"description"}
 # Given to every custom component by the CDK itself.
 GIVEN = {"config", "parameters"}
 # The transformer moves `$parameters` into every component below. Under this name they stay where they were written.
@@ -99,7 +97,7 @@ def _unknown_fields(
     candidates = [schema for schema in _variants(schemas) if "properties" in schema]
     # An object of JSON Schema, or a free map such as request headers, has no fields that could be misspelt.
     if candidates:
-        known = {key for schema in candidates for key in schema["properties"]} | ANYWHERE | {HELD_BACK}
+        known = {key for schema in candidates for key in schema["properties"]} | {HELD_BACK}
         if "class_name" in node:
             name, hints, trouble = _custom_class(node["class_name"], components)
             known |= hints

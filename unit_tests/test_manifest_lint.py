@@ -64,7 +64,6 @@ def manifest() -> dict[str, Any]:
             {
                 "type": "DeclarativeStream",
                 "name": "things",
-                "description": "Things of Drift.",
                 "primary_key": "id",
                 "retriever": {
                     "type": "SimpleRetriever",
@@ -123,7 +122,7 @@ def planted(manifest: dict[str, Any], path: str, value: Any = None) -> dict[str,
 
 
 def test_a_correct_manifest_passes(manifest: dict[str, Any], custom: ModuleType) -> None:
-    """Header names, JSON schemas, parameters that are asked for and descriptions are no mistakes."""
+    """Header names, JSON schemas and parameters that are asked for are no mistakes."""
     assert problems(manifest, custom) == []
 
 
@@ -149,6 +148,12 @@ STREAM = "streams.0"
         ),
         pytest.param(
             f"{STREAM}.primary_keys", "id", "DeclarativeStream has no field `primary_keys`", id="open component"
+        ),
+        pytest.param(
+            f"{STREAM}.description",
+            "Things of Drift.",
+            "DeclarativeStream has no field `description`",
+            id="description of a stream",
         ),
         pytest.param(
             f"{STREAM}.incremental_sync.start_datetime.date_time",
