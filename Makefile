@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
-	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes \
+	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes lock-validators validators \
 	lint types yaml audit unit integration standard unit-3.13
 .SUFFIXES:
 
@@ -128,8 +128,25 @@ test-recipes: .venv-recipes/ready
 		integration_tests/recipes/requirements.lock
 	@touch $@
 
+lock-validators: .venv/ready
+	@$(UV) pip compile tools/validators/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--quiet $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock-validators' \
+		--output-file tools/validators/requirements.lock
+
+# PyAirbyte, which comes with them, reports its use unless it is told not to.
+validators: .venv-validators/ready
+	$(call headline,Validators of Airbyte)
+	@DO_NOT_TRACK=1 .venv-validators/bin/python -W ignore -m tools.validators
+
+.venv-validators/ready: tools/validators/requirements.lock .venv/ready
+	@echo 'Installing what tools/validators/requirements.lock names'
+	@$(UV) venv --quiet --clear --python $(PY) .venv-validators
+	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-validators/bin/python \
+		tools/validators/requirements.lock
+	@touch $@
+
 clean: ## remove everything that make and the tools have made
-	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .tmp build dist .coverage .hypothesis mutants .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .venv-validators .tmp build dist .coverage .hypothesis mutants .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.

@@ -157,7 +157,9 @@ def state_of(stream: str, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def access_token(url: str, token: str = TOKEN, **fields: Any) -> dict[str, Any]:
-    """A config that reads the sandbox at `url` with a private token."""
+    """A config that reads the sandbox at `url` with a private token. A start date may be given as a day."""
+    if len(day := fields.get("start_date", "")) == len("2026-01-31"):
+        fields["start_date"] = f"{day}T00:00:00Z"
     return {"credentials": {"credentials": "access_token", "access_token": token}, "api_url": url, **fields}
 
 

@@ -47,7 +47,7 @@ def point_at(url: str, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     api_url = content.get("api_url") if isinstance(content, dict) else None
     if api_url and urlsplit(api_url).hostname in ("127.0.0.1", "localhost"):
-        start_date = f"{datetime.now(UTC) - timedelta(days=61):%Y-%m-%d}"
+        start_date = f"{datetime.now(UTC) - timedelta(days=61):%Y-%m-%dT%H:%M:%SZ}"
         address = next(filter(None, (row["attributes"].get("email") for row in DRIFT.expected("contacts"))))
         ours = {"api_url": url, "start_date": start_date, "contact_emails": [address]}
         path.write_text(json.dumps({**content, **ours}), encoding="utf-8")

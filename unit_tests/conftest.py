@@ -153,7 +153,7 @@ STREAMS = {
         lambda rows: report(*[(row["conversationId"], {}) for row in rows]),
         method="POST",
         # One window up to the clock, and not the hundred and more since 2014.
-        needs={"start_date": "2026-01-01"},
+        needs={"start_date": "2026-01-01T00:00:00Z"},
     ),
     "meetings": Stream("/users/meetings/org", ["slug", "agentId"], "user_read", _data, "a-b", more={"agentId": 1}),
     "teams": Stream("/teams/org", ["id"], "user_read", _data),
@@ -469,7 +469,10 @@ class Source(YamlDeclarativeSource):
 
 
 def config(**more: Any) -> dict[str, Any]:
-    """A config with an access token."""
+    """A config with an access token. A start date may be given as a day, and as an empty text where there is none."""
+    if "start_date" in more:
+        day = more.pop("start_date")
+        more |= {"start_date": f"{day}T00:00:00Z" if len(day) == len("2026-01-31") else day} if day else {}
     return {"credentials": {"credentials": "access_token", "access_token": TOKEN}, **more}
 
 

@@ -16,16 +16,43 @@ ROOT = Path(__file__).parents[1]
 PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "tools" / "bench" / "README.md"]
 DOCS = ROOT / "docs" / "drift.md"
 MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
-SECTIONS = [
-    "Prerequisites",
-    "Setup guide",
-    "Supported sync modes",
-    "Supported streams",
-    "Performance considerations",
-    "Data type map",
-    "Limitations & troubleshooting",
-    "IP allow list",
-    "Changelog",
+# Airbyte's template, with two sections of our own before the IP allow list.
+HEADINGS = [
+    "# Drift",
+    "## Prerequisites",
+    "## Setup guide",
+    "## Set up Drift",
+    "### Get an access token",
+    "### Or use an OAuth app",
+    "## Set up the Drift connector in Airbyte",
+    "### For Airbyte Cloud:",
+    "### For Airbyte Open Source:",
+    "### What the connection test does",
+    "## Supported sync modes",
+    "## Supported Streams",
+    "## How long a first sync takes",
+    "## After an interruption",
+    "## IP allow list",
+    "### Performance considerations",
+    "## Data type map",
+    "## Limitations & Troubleshooting",
+    "### What vanishes from Drift",
+    "### Personal data",
+    "### One conversation that always fails",
+    "### Messages",
+    "### Lines in the log",
+    "### From Airbyte itself",
+    "## Changelog",
+]
+VERBATIM = [
+    "<HideInUI>\n\nThis page contains the setup guide and reference information for the "
+    "[Drift](https://devdocs.drift.com) source connector.\n\n</HideInUI>\n",
+    "\n1. [Log into your Airbyte Cloud](https://cloud.airbyte.com/workspaces) account.\n",
+    "\n1. Navigate to the Airbyte Open Source dashboard.\n",
+    "\nThe Drift source connector supports the following "
+    "[sync modes](https://docs.airbyte.com/cloud/core-concepts/#connection-sync-modes):\n",
+    "\nIf you use Airbyte Cloud and your organization restricts access to specific IPs, add the [Airbyte Cloud IP "
+    "addresses](https://docs.airbyte.com/platform/operating-airbyte/ip-allowlist) to your allow list.\n",
 ]
 MANIFEST = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
 STREAMS = {
@@ -34,6 +61,7 @@ STREAMS = {
 INCREMENTAL = {name for name, stream in STREAMS.items() if "incremental_sync" in stream}
 CHILDREN = {name for name, stream in STREAMS.items() if "parent_stream_configs" in str(stream["retriever"])}
 PUBLISHED = {"accounts", "contacts", "conversations", "messages", "users"}
+FIVETRAN = {"ACCOUNT", "CONTACT", "CONVERSATION", "CONVERSATION_MESSAGE", "PLAYBOOK", "PLAYBOOK_CLP", "USERS"}
 SPEC = MANIFEST["spec"]["connection_specification"]
 COMPONENTS = ast.parse((ROOT / "components.py").read_text(encoding="utf-8"))
 HOLE = "…"
@@ -62,7 +90,7 @@ def table(text: str, first: str) -> list[list[str]]:
 
 def explained() -> list[tuple[str, str, str]]:
     """The rows of the tables of messages and of log lines; a row may explain several, which share cause and fix."""
-    text = section(DOCS, "Limitations & troubleshooting")
+    text = section(DOCS, "Limitations & Troubleshooting")
     rows = [*table(text, "Message"), *table(text, "Log line")]
     return [(message, cause, fix) for messages, cause, fix in rows for message in messages.split("<br/>")]
 
@@ -206,13 +234,13 @@ def test_no_sync_mode_is_promised_that_is_not_there() -> None:
 
 def test_every_stream_is_described() -> None:
     """Under the table of streams, the page for users says of each stream in one item what it is, and of no other."""
-    described = re.findall(r"^- \*\*(\w+)\*\*: ", section(DOCS, "Supported streams"), re.MULTILINE)
+    described = re.findall(r"^- \*\*(\w+)\*\*: ", section(DOCS, "Supported Streams"), re.MULTILINE)
     assert described == list(STREAMS)
 
 
 def test_deletions_are_told_of_every_stream() -> None:
     """One table says of each stream what becomes of rows that vanish from Drift."""
-    rows = table(section(DOCS, "Limitations & troubleshooting"), "Rows that vanish from")
+    rows = table(section(DOCS, "Limitations & Troubleshooting"), "Rows that vanish from")
     assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(STREAMS)
     assert all(len(row) == 3 and all(row) for row in rows), rows
 
@@ -240,7 +268,7 @@ def test_scopes_are_told_with_their_streams() -> None:
 
 def test_the_figures_are_those_of_the_manifest() -> None:
     """Page sizes, windows and limits that the page for users states are the manifest's."""
-    text = " ".join(section(DOCS, "Performance considerations").split())
+    text = " ".join(DOCS.read_text(encoding="utf-8").split())
     first = {name: dict(parse_qsl(STREAMS[name]["$parameters"].get("first", ""))) for name in STREAMS}
     expected = f"A page holds {first['conversations']['limit']} conversations or {first['accounts']['size']} accounts"
     assert expected in text
@@ -260,8 +288,10 @@ def test_the_figures_are_those_of_the_manifest() -> None:
 
 
 def test_the_page_has_the_sections_of_a_source() -> None:
-    """The page for users has Airbyte's sections, in Airbyte's order."""
-    assert re.findall(r"^## (.+)$", DOCS.read_text(encoding="utf-8"), re.MULTILINE) == SECTIONS
+    """The page for users has Airbyte's sections, in Airbyte's order, and the sentences that its checks look for."""
+    text = DOCS.read_text(encoding="utf-8")
+    assert re.findall(r"^#+ .+$", text, re.MULTILINE) == HEADINGS
+    assert [sentence for sentence in VERBATIM if text.count(sentence) != 1] == []
 
 
 def test_prerequisites_name_every_setting() -> None:
@@ -358,6 +388,8 @@ def test_every_stream_has_its_place_in_the_parity_table() -> None:
     streams = set().union(*(named_streams([row[2]]) for row in rows if row[2].startswith("covered")))
     assert streams <= set(STREAMS), streams - set(STREAMS)
     assert streams >= PUBLISHED
+    tables = {re.split("[ ,]", row[1])[0]: row[2] for row in rows if row[0] == "Fivetran"}
+    assert set(tables) == FIVETRAN, tables
 
 
 def test_commands_exist() -> None:

@@ -15,6 +15,8 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.test.models.scenario import ConnectorTestScenario, entry_key_problems
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+from airbyte_connector_models.metadata.v0.connector_metadata_definition_v0 import ConnectorMetadataDefinitionV0
+from pydantic import ValidationError
 
 from unit_tests.conftest import NOW, Answer, Connector, Drift
 
@@ -26,6 +28,14 @@ STREAMS = {
 }
 SPEC = MANIFEST["spec"]["connection_specification"]
 FILES = ROOT / "integration_tests"
+
+
+def test_the_metadata_fits_airbytes_model() -> None:
+    """Airbyte's model of metadata.yaml takes every key and value of ours, and would refuse a key that it lacks."""
+    whole = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    ConnectorMetadataDefinitionV0.model_validate(whole)
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        ConnectorMetadataDefinitionV0.model_validate({**whole, "data": {**whole["data"], "dockerImageTags": "1.0.0"}})
 
 
 def test_identity() -> None:
@@ -60,12 +70,15 @@ def test_changelogs_hold_one_line_per_version() -> None:
     assert ours == theirs
     assert ours == sorted(ours, key=lambda line: [int(part) for part in line[0].split(".")], reverse=True)
     assert len(changelog.strip().splitlines()) == 2 + len(ours), changelog
+    # What Airbyte published before this repository.
+    assert {"0.2.3", "0.3.0", "0.4.0", "0.4.41"} < {version for version, _ in ours}
 
 
 def test_the_base_image_is_the_version_of_the_manifest() -> None:
-    """The base image runs the CDK that the manifest names and the lock installs, without a digest nobody verified."""
-    image = METADATA["connectorBuildOptions"]["baseImage"]
+    """The base image runs the CDK that the manifest names and the lock installs; a release may add the digest."""
+    image, _, digest = METADATA["connectorBuildOptions"]["baseImage"].partition("@")
     assert image == f"docker.io/airbyte/source-declarative-manifest:{MANIFEST['version']}"
+    assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), digest
     assert f"airbyte-cdk=={MANIFEST['version']} " in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
@@ -103,11 +116,12 @@ def test_the_longest_silence_is_worked_out(drift: Drift, connector: Connector) -
 
 
 def test_a_breaking_change_for_each_major_version() -> None:
-    """The major version says what breaks, until when to upgrade and where to read on; its streams are or were real."""
+    """The major version says what breaks, what happens when, and where to read on; its streams are or were real."""
     changes = METADATA["releases"]["breakingChanges"]
     assert list(changes) == ["1.0.0"]
     change = changes["1.0.0"]
     assert date.fromisoformat(change["upgradeDeadline"]) > date(2026, 11, 21)
+    assert change["deadlineAction"] == "auto_upgrade"
     assert change["migrationDocumentationUrl"] == f"{METADATA['documentationUrl']}-migrations#upgrading-to-100"
     (scope,) = change["scopedImpact"]
     published = {"accounts", "contacts", "conversations", "messages", "users"}

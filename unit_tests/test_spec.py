@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import requests
 from airbyte_cdk.models import ConnectorSpecificationSerializer
 from jsonschema import Draft7Validator
 
-from unit_tests.conftest import TOKEN, Connector, Drift, config
+from unit_tests.conftest import NOW, TOKEN, Answer, Connector, Drift, config
 
 SECRET_NAMES = {"access_token", "refresh_token", "client_id", "client_secret"}
 
@@ -138,34 +141,122 @@ def test_api_url_of_two_lines(drift: Drift, connector: Connector, api_url: str) 
     assert drift.foreign == []
 
 
-@pytest.mark.parametrize(
-    ("start_date", "valid"),
-    [
-        ("2024-01-31T00:00:00Z", True),
-        ("2024-01-31", True),
-        ("", True),
-        ("2024-01-31T00:00:00", False),
-        ("2024-01-31T00:00:00+01:00", False),
-        ("2024-01-31T00:00:00.000Z", False),
-        ("31.01.2024", False),
-        ("1706659200000", False),
-        ("yesterday", False),
-        (1706659200000, False),
-    ],
-    ids=str,
-)
+START_DATES = {
+    "2024-01-31T00:00:00Z": True,
+    "2024-02-29T23:59:59Z": True,
+    "2000-02-29T00:00:00Z": True,
+    "2099-12-31T00:00:00Z": True,
+    "2024-02-30T00:00:00Z": False,
+    "2024-02-31T00:00:00Z": False,
+    "2023-02-29T00:00:00Z": False,
+    "2024-04-31T00:00:00Z": False,
+    "2024-13-01T00:00:00Z": False,
+    "2024-00-01T00:00:00Z": False,
+    "2024-01-00T00:00:00Z": False,
+    "2024-01-32T00:00:00Z": False,
+    "1999-12-31T00:00:00Z": False,
+    "2100-01-01T00:00:00Z": False,
+    "2024-01-31T24:00:00Z": False,
+    "2024-01-31T00:60:00Z": False,
+    "2024-01-31T00:00:60Z": False,
+    "": False,
+    "2024-01-31": False,
+    "2024-01-31T00:00:00": False,
+    "2024-01-31 00:00:00Z": False,
+    "2024-01-31t00:00:00z": False,
+    "2024-01-31T00:00Z": False,
+    "2024-01-31T00:00:00+00:00": False,
+    "2024-01-31T00:00:00+01:00": False,
+    "2024-01-31T00:00:00.000Z": False,
+    " 2024-01-31T00:00:00Z": False,
+    "2024-01-31T00:00:00Z\n": False,
+    "٢٠٢٤-01-31T00:00:00Z": False,
+    "31.01.2024": False,
+    "1706659200000": False,
+    "yesterday": False,
+}
+
+
+@pytest.mark.parametrize(("start_date", "valid"), [*START_DATES.items(), (1706659200000, False)], ids=ascii)
 def test_start_date_form(specification: dict[str, Any], start_date: Any, valid: bool) -> None:
-    """A start date is a day or a moment in UTC, or empty."""
-    assert is_valid(specification, config(start_date=start_date)) is valid
+    """A start date is a moment in UTC to the second, on a day that exists."""
+    assert is_valid(specification, {**config(), "start_date": start_date}) is valid
+
+
+@pytest.mark.skipif(not which("node"), reason="Node.js is not installed")
+def test_start_date_in_the_form_of_the_platform(specification: dict[str, Any]) -> None:
+    """Airbyte's form, which tests the pattern in JavaScript and knows no formats, admits the same start dates."""
+    script = """
+        const {pattern, texts} = JSON.parse(require("fs").readFileSync(0));
+        console.log(JSON.stringify(texts.map((text) => new RegExp(pattern).test(text))));
+    """
+    given = json.dumps({"pattern": specification["properties"]["start_date"]["pattern"], "texts": [*START_DATES]})
+    answer = subprocess.run(["node", "--eval", script], input=given, capture_output=True, check=True, text=True)
+    assert dict(zip(START_DATES, json.loads(answer.stdout), strict=True)) == START_DATES
+
+
+@pytest.mark.skipif(not which("javac"), reason="no Java development kit is installed")
+def test_start_date_in_the_server_of_the_platform(specification: dict[str, Any], tmp_path: Path) -> None:
+    """Airbyte's server, in Java, admits the same: what fits the pattern is a date-time to Java as well."""
+    pattern = json.dumps(specification["properties"]["start_date"]["pattern"])
+    source = tmp_path / "Start.java"
+    source.write_text(
+        f"""
+        class Start {{
+            public static void main(String[] unused) {{
+                var pattern = java.util.regex.Pattern.compile({pattern});
+                for (var text : new String[] {{{json.dumps([*START_DATES])[1:-1]}}}) {{
+                    boolean fits = pattern.matcher(text).find();
+                    if (fits) java.time.OffsetDateTime.parse(text);
+                    System.out.println(fits);
+                }}
+            }}
+        }}
+        """,
+        encoding="utf-8",
+    )
+    answer = subprocess.run(["java", str(source)], capture_output=True, check=True, text=True)
+    found = [line == "true" for line in answer.stdout.split()]
+    assert dict(zip(START_DATES, found, strict=True)) == START_DATES
+
+
+def test_start_date_is_explained_in_words(specification: dict[str, Any]) -> None:
+    """Whoever enters a wrong start date is shown how one looks, and not the pattern."""
+    field = specification["properties"]["start_date"]
+    assert field["pattern_descriptor"] == "YYYY-MM-DDTHH:mm:ssZ"
+    assert all(START_DATES[example] for example in field["examples"])
+
+
+@pytest.mark.parametrize("start_date", [text for text, valid in START_DATES.items() if valid and text < "2026"])
+def test_every_start_date_can_be_read_from(drift: Drift, connector: Connector, start_date: str) -> None:
+    """What the form admits breaks no read."""
+    drift.answers("/conversations/list", Answer({"data": [{"id": 1, "updatedAt": NOW, "createdAt": NOW}]}))
+    outcome = connector.read("conversations", config=config(start_date=start_date))
+    assert (outcome.status("conversations"), outcome.keys("conversations")) == ("COMPLETE", [1]), outcome.summary
+
+
+@pytest.mark.parametrize("start_date", ["2024-02-31T00:00:00Z", "2024-01-31", ""])
+def test_a_start_date_that_is_none_is_refused(drift: Drift, connector: Connector, start_date: str) -> None:
+    """A start date that does not fit is an error of the settings before anything is sent."""
+    outcome = connector.read("conversations", config={**config(), "start_date": start_date})
+    error = outcome.output.errors[-1].trace.error
+    assert (error.failure_type.value, repr(start_date) in error.message) == ("config_error", True), error.message
+    assert drift.requests == []
 
 
 @pytest.mark.parametrize(
     ("rate", "valid"),
-    [(1, True), (35, True), (50, True), (0, False), (51, False), (-1, False), (1.5, False), ("35", False)],
+    [(1, True), (35, True), (50, True), (0, False), (51, False), (-1, False), (2.5, False), ("35", False)],
 )
 def test_rate_bounds(specification: dict[str, Any], rate: Any, valid: bool) -> None:
     """The rate is a whole number from 1 to 50."""
     assert is_valid(specification, config(max_requests_per_second=rate)) is valid
+
+
+def test_rate_is_a_whole_number_in_the_form_of_the_platform(specification: dict[str, Any]) -> None:
+    """Airbyte's form checks bounds and lists of values, but not that an integer is whole: every value is listed."""
+    rate = specification["properties"]["max_requests_per_second"]
+    assert rate["enum"] == list(range(rate["minimum"], rate["maximum"] + 1))
 
 
 @pytest.mark.parametrize(
@@ -203,8 +294,8 @@ def without(given: dict[str, Any], *names: str) -> dict[str, Any]:
 MIGRATIONS = {
     "0.2.x": ({"access_token": TOKEN}, {"credentials": OLD_TOKEN}),
     "0.2.x with more": (
-        {"access_token": TOKEN, "start_date": "2024-01-31"},
-        {"credentials": OLD_TOKEN, "start_date": "2024-01-31"},
+        {"access_token": TOKEN, "start_date": "2024-01-31T00:00:00Z"},
+        {"credentials": OLD_TOKEN, "start_date": "2024-01-31T00:00:00Z"},
     ),
     "0.2.x with blanks": ({"access_token": f" {TOKEN}\n"}, {"credentials": OLD_TOKEN}),
     "0.4.x token, address": (
@@ -279,6 +370,36 @@ def test_old_config_is_carried_over(
     assert written == expected
     assert handed == [expected]
     assert migrate(connector, capsys, written) == (expected, [])
+
+
+def edited(specification: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    """What Airbyte's form saves after an edit: the settings that the spec has, the hidden ones too, and no others."""
+    kept = {name: value for name, value in saved.items() if name in specification["properties"]}
+    for branch in specification["properties"]["credentials"]["oneOf"]:
+        if kept.get("credentials", {}).get("credentials") == branch["properties"]["credentials"]["const"]:
+            kept["credentials"] = {
+                name: kept["credentials"][name] for name in branch["properties"] if name in kept["credentials"]
+            }
+    return {**kept, "max_requests_per_second": 10}
+
+
+@pytest.mark.parametrize("kind", ["token", "oauth"])
+@pytest.mark.parametrize("ending", ["address", "placeholder"])
+def test_old_config_survives_an_edit_in_the_form(
+    connector: Connector, capsys: pytest.CaptureFixture[str], specification: dict[str, Any], kind: str, ending: str
+) -> None:
+    """A config of 0.4.x that is edited before its first sync with this version keeps its token and its address."""
+    given, expected = MIGRATIONS[f"0.4.x {kind}, {ending}"]
+    saved = edited(specification, given)
+    assert is_valid(specification, saved), saved
+    written, _ = migrate(connector, capsys, saved)
+    assert written == {**expected, "max_requests_per_second": 10}
+
+
+def test_flat_config_cannot_be_edited_in_the_form(specification: dict[str, Any]) -> None:
+    """The form drops the token of a flat config of 0.2.x, and then misses the credentials."""
+    assert edited(specification, MIGRATIONS["0.2.x"][0]) == {"max_requests_per_second": 10}
+    assert not is_valid(specification, {"max_requests_per_second": 10})
 
 
 @pytest.mark.parametrize("given", UNCHANGED.values(), ids=UNCHANGED)
@@ -361,7 +482,7 @@ def test_old_config_reads(drift: Drift, connector: Connector) -> None:
     assert [request.headers["Authorization"] for request in drift.requests] == [f"Bearer {TOKEN}"]
 
 
-@pytest.mark.parametrize("given", [{}, {"start_date": "2024-01-31"}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"start_date": "2024-01-31T00:00:00Z"}], ids=str)
 def test_config_without_credentials_is_refused(connector: Connector, given: dict[str, Any], drift: Drift) -> None:
     """A config without credentials reads nothing, says what is missing and sends nothing."""
     outcome = connector.read("users", config=given)

@@ -33,7 +33,7 @@ HOUR = 3_600_000
 LOOK_BACK = 600_000
 # Nothing is in a hurry here, and each month costs a report, of which there are 50 a minute.
 HISTORY_DAYS = 60
-START = f"{datetime.now(UTC) - timedelta(days=HISTORY_DAYS + 1):%Y-%m-%d}"
+START = f"{datetime.now(UTC) - timedelta(days=HISTORY_DAYS + 1):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def follow(heading: str, page: Path = PAGE) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def finding(verb: str, credentials: str, level: str, failure: str, plan: list[Fa
     emails = addresses(drift)
     options = Options(rate_limit=None, tokens={TOKEN: Options().tokens["sandbox-token"]}, refresh_token=TOKEN)
     with Sandbox(drift, options, faults=plan) as sandbox, TemporaryDirectory() as folder:
-        more = {"contact_emails": emails, "start_date": "2025-01-01"}
+        more = {"contact_emails": emails, "start_date": "2025-01-01T00:00:00Z"}
         config = access_token(sandbox.url, TOKEN, **more)
         if credentials == "OAuth":
             config = {**oauth(sandbox.url, refresh_token=TOKEN), **more}
