@@ -397,6 +397,8 @@ EXPECTED: dict[str, Expected] = {
         "data|list", _NO_CONVERSATIONS, streams=("conversations",), drift={"conversations": 0}
     ),
     "list-204-when-none": Red("", _NO_CONVERSATIONS, streams=("conversations",), drift={"conversations": 0}),
+    "list-422-for-the-limit": Green(unasked=True),
+    "list-updated-at-with-fractions": Green(values=False),
     # One conversation, or many
     "conversation-410-for-ever": AllBut(_GONE, logs="410|gone|skipped"),
     "conversation-400-for-ever": _row_fails("400"),
@@ -428,6 +430,12 @@ EXPECTED: dict[str, Expected] = {
         )
     },
     "messages-without-key": Red(r"\bid\b", _NO_KEY),
+    "messages-not-found-error-beside-rows": RedOrComplete(
+        "An error beside rows may stand for others that are missing."
+    ),
+    "messages-more-for-ever-without-next": Red(
+        "names no next page", "More rows are promised, and no way to them is named.", values=False
+    ),
     # Contacts
     **{
         f"contacts-{name}": AllBut(_GONE, logs="skipped|gone|not found|empty")
@@ -435,6 +443,7 @@ EXPECTED: dict[str, Expected] = {
     },
     "contacts-merged": AllBut("The contact is there under its other id."),
     "contacts-oldest-third-gone": AllBut(_GONE, logs="%|30 of"),
+    **{f"contacts-404-{name}": AllBut(_GONE, logs="35 of") for name in ("in-camel-case", "message-alone")},
     "contacts-all-404": Red(
         "404|not found|finds none",
         "All gone is no deletion: the route must have moved.",
@@ -447,6 +456,20 @@ EXPECTED: dict[str, Expected] = {
         ignored=("meaningfulConversation",),
         logs="meaningfulConversation",
     ),
+    "reports-422-for-an-unknown-metric": Green(
+        why="One metric is null, and a warning names it.",
+        ignored=("meaningfulConversation",),
+        logs="meaningfulConversation",
+    ),
+    "reports-days-and-an-unknown-metric": Green(
+        why="One metric is null, and a warning names it.",
+        ignored=("meaningfulConversation",),
+        logs="meaningfulConversation",
+        unasked=True,
+    ),
+    "reports-know-one-metric": Green(why="The other metrics are null, and a warning names them.", values=False),
+    "reports-null-rows-at-the-maximum": Green(drift={"conversations": 600, "history_days": 60}),
+    "reports-page-named-and-ignored": RedOrComplete("A page that is named may hold more."),
     "reports-more-than-ten-metrics-refused": RedOrComplete(_REFUSED),
     "reports-bare-nan": RedOrComplete("NaN is no JSON, so an error is right as well."),
     "reports-times-in-iso": Green(values=False),
@@ -482,6 +505,7 @@ EXPECTED: dict[str, Expected] = {
     "playbooks-204-when-none": Green(why=_NONE_HERE, drift={"playbooks": 0}),
     "pages-without-key": Red("playbookId", _NO_KEY),
     "stats-lower-case": Green(values=False),
+    "stats-null-counts": Green(values=False),
     "stats-as-list": RedOrComplete(_UNKNOWN_PLACE),
     # Tokens
     **{
@@ -505,6 +529,9 @@ EXPECTED: dict[str, Expected] = {
         streams=("accounts",),
         complete=("users", BYSTANDER),
         options={"tokens": {"sandbox-token": tuple(scope for scope in ALL_SCOPES if scope != "account_read")}},
+    ),
+    "token-401-without-body-when-access-token-expires": Green(
+        with_oauth=True, streams=("messages",), options={"access_token_uses": 90}
     ),
     "oauth-no-new-refresh-token": Green(with_oauth=True, options={"rotate_refresh_tokens": False}),
     "oauth-expires-in-text": Green(with_oauth=True),

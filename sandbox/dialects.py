@@ -204,8 +204,30 @@ def _name_late_account_page(asked: Asked, content: Any) -> Any:
     return placed(content, "data.next", f"/accounts?index={index + 2 * size}&size={size}")
 
 
+def _rel_links(href: Any) -> list[Row]:
+    return [{"rel": ["self"], "href": "/accounts"}] + ([{"rel": ["next"], "href": href}] if href else [])
+
+
+def _name_next_in_header(_: Asked, answer: Answer) -> Answer:
+    found = found_at(answer.content, "data.next")
+    if not found:
+        return answer
+    content = placed(answer.content, "data.next", None)
+    return Answer(answer.status, content, {**answer.headers, "Link": f'<{found}>; rel="next"'})
+
+
 def _delete_read_account(asked: Asked) -> None:
     asked.drift.delete_account(asked.drift.account_page(0, 1)[0][0]["accountId"])
+
+
+def _ask_behind_a_hidden_page(asked: Asked) -> None:
+    asked.memory["hides"] = not asked.first("page_token")
+    asked.query["page_token"] = ["" if asked.first("page_token") == "first" else asked.first("page_token")]
+
+
+def _hide_the_first_page(asked: Asked, content: Any) -> Any:
+    hidden = {"data": [], "links": {"next": "https://api.drift.com/conversations/list?page_token=first"}}
+    return hidden if asked.memory["hides"] else content
 
 
 def _touch_row_before(asked: Asked) -> None:
@@ -564,6 +586,31 @@ _ACCOUNTS = (
         edit(lambda content: placed(content, "data._links.next.href", content["data"].get("next"))),
         drop("data.next"),
     ),
+    (
+        "accounts-hal-links-with-a-list-of-rels",
+        "A link may have several relations, so rel is a list.",
+        edit(lambda content: placed(content, "data.links", _rel_links(content["data"].get("next")))),
+        drop("data.next"),
+    ),
+    (
+        "accounts-link-header",
+        "GitHub names the next page in a header, and so do many that were modelled on it.",
+        Deviation(alter=_name_next_in_header),
+    ),
+    (
+        "accounts-total-count-alone",
+        "The page object was renamed, and its next page is computed by the web app.",
+        edit(lambda content: placed(content, "data.totalCount", content["data"]["total"])),
+        drop("data.total"),
+        drop("data.next"),
+    ),
+    (
+        "accounts-next-minus-one-at-the-end",
+        "A primitive int has no null, so the last page names -1.",
+        on_last_page(put("data.next", -1)),
+    ),
+    ("accounts-next-false-at-the-end", "PHP sends false for what is not there.", on_last_page(put("data.next", False))),
+    ("accounts-null-list-beside-facets", "A search answers facets beside its rows.", put("data.facets", {"plan": 1})),
     ("accounts-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
     ("accounts-data-is-the-list", "The list was moved up to data, as in all other lists.", list_at("data")),
     (
@@ -774,6 +821,28 @@ _LIST = (
         "Spring HATEOAS without HAL sends links as an array of rel and href.",
         links_only(),
         convert("links", lambda links: [{"rel": rel, "href": href} for rel, href in links.items()]),
+    ),
+    (
+        "list-pods-of-two-generations",
+        "Half of the pods run the version before.",
+        every(2, *older_paging()),
+    ),
+    (
+        "list-first-page-empty-with-next",
+        "The newest rows are hidden from the token, and the page was cut before that.",
+        ask(_ask_behind_a_hidden_page),
+        edit_with(_hide_the_first_page),
+    ),
+    (
+        "list-included-beside-data",
+        "JSON:API sends what rows refer to beside them.",
+        put("included", [{"id": "1", "type": "contact"}]),
+    ),
+    ("list-422-for-the-limit", "Bean validation answers 422.", when(_full_list, refuse(422))),
+    (
+        "list-updated-at-with-fractions",
+        "A double holds the time.",
+        rows(lambda row: row | {"updatedAt": row["updatedAt"] + 0.5}),
     ),
     (
         "list-capitalised-keys",
@@ -989,6 +1058,16 @@ _MESSAGES = (
         "A template writes booleans as text.",
         convert("pagination.more", lambda more: str(more).lower()),
     ),
+    (
+        "messages-not-found-error-beside-rows",
+        "One of the message's authors was not found.",
+        put("error", {"type": "not_found"}),
+    ),
+    (
+        "messages-more-for-ever-without-next",
+        "A flag was left on in a rewrite.",
+        put("pagination", {"more": True}),
+    ),
     ("messages-data-is-the-list", "The list was moved up to data, as in the list of conversations.", list_at("data")),
     ("messages-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
     (
@@ -1038,6 +1117,16 @@ _CONTACTS = (
     ("contacts-all-404", "The route moved, and its old place knows nothing.", refuse(404, "not_found")),
     ("contacts-410", "An erased contact is marked as gone.", _at_one(refuse(410, "gone"))),
     (
+        "contacts-404-in-camel-case",
+        "The exception's class name is the type of the error.",
+        when(_is_of_the_oldest_third, say({"error": {"type": "ContactNotFoundException"}}, 404)),
+    ),
+    (
+        "contacts-404-message-alone",
+        "Dropwizard sends a code and a message without an error object.",
+        when(_is_of_the_oldest_third, say({"code": 404, "message": "Contact not found"}, 404)),
+    ),
+    (
         "contacts-external-id-of-twenty-digits",
         "An external id is any number that a customer chose.",
         rows(lambda row: row | {"attributes": row["attributes"] | {"externalId": "80000000000000000003"}}),
@@ -1086,6 +1175,22 @@ _REPORTS = (
         "reports-unknown-metric",
         "A metric was retired, and asking for it is an error.",
         when(_asks_for_unknown_metric, refuse(400, message="Unknown metric: meaningfulConversation")),
+    ),
+    (
+        "reports-know-one-metric",
+        "All but one metric were retired.",
+        when(lambda asked: set(asked.body.get("metrics", ())) != {"updatedAt"}, refuse(400)),
+    ),
+    (
+        "reports-days-and-an-unknown-metric",
+        "The documentation shows filters as days, and a metric was retired.",
+        when(lambda asked: not _names_days(asked), refuse(400)),
+        when(_asks_for_unknown_metric, refuse(400)),
+    ),
+    (
+        "reports-422-for-an-unknown-metric",
+        "Bean validation answers 422.",
+        when(_asks_for_unknown_metric, refuse(422)),
     ),
     (
         "reports-more-than-ten-metrics-refused",
@@ -1157,6 +1262,13 @@ _REPORTS = (
             )
         ),
     ),
+    (
+        "reports-null-rows-at-the-maximum",
+        "A query returns a hundred rows at most, and some of them were erased.",
+        _cap_report(90, count=False),
+        row_list(lambda found: [*found, *[None] * 10] if len(found) == 90 else found),
+    ),
+    ("reports-page-named-and-ignored", "A generic envelope names a page.", put("pagination", {"next": "2"})),
     ("reports-null-row", "A join found no row.", row_list(lambda found: [*found, None])),
 )
 
@@ -1256,6 +1368,11 @@ _LISTS = (
         convert("conversationCount", lambda found: {status.lower(): count for status, count in found.items()}),
     ),
     (
+        "stats-null-counts",
+        "A status that nobody has is null.",
+        edit(lambda content: {"conversationCount": dict.fromkeys(content["conversationCount"])}),
+    ),
+    (
         "stats-as-list",
         "A GROUP BY answers rows.",
         convert(
@@ -1297,6 +1414,11 @@ _TOKENS = (
         "Spring Security answers 403 for an access token that has expired.",
         restatus(401, 403),
     ),
+    (
+        "token-401-without-body-when-access-token-expires",
+        "Spring Security answers 401 without a body.",
+        Deviation(alter=lambda _, answer: Answer(401, b"", {}) if answer.status == 401 else answer),
+    ),
     ("token-401-for-missing-scope", "Some services answer a missing scope with 401.", restatus(403, 401)),
     ("oauth-no-new-refresh-token", "A refresh token stays as it is, as RFC 6749 allows.", drop("refresh_token")),
     ("oauth-expires-in-text", "A template writes numbers as text.", convert("expires_in", _text)),
@@ -1324,6 +1446,11 @@ _GATEWAY = (
         "gateway-401-in-json-now-and-then",
         "The cache of tokens is empty for a moment.",
         every(250, refuse(401, "authentication_error"), first=100),
+    ),
+    (
+        "gateway-401-without-body-now-and-then",
+        "Spring Security answers 401 without a body.",
+        every(250, empty(401), first=100),
     ),
     (
         "gateway-404-html-during-deploy",
