@@ -6,6 +6,7 @@ import random
 import re
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import InitVar, dataclass
@@ -370,8 +371,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         if path == f"/{self.instead}" and (is_good or status == 403):
             notes.warn("Drift accepts the token but does not describe it, so its scopes are unknown.")
             return notes.ignore(answer, text)
-        is_done = is_good and (not odd or is_absent)
-        is_refused = status in (400, 422)
+        is_done, is_refused = is_good and (not odd or is_absent), status in (400, 422)
         if is_first or ((is_done or is_refused) and self._asks_otherwise(answer.request, is_done)):
             return ErrorResolution(ResponseAction.RETRY, TRANSIENT, text)
         if self.windowed and (is_refused or (is_done and self._is_cut(answer))):
@@ -495,36 +495,36 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         return {self._parent.name: {self._cursor_field: str(self._floor)}, "unread": unread}
 
     def stream_slices(self) -> Iterable[cdk.StreamSlice]:
-        notes, keys, cursors, begun, highest = self._notes, list[Any](), dict[Any, int](), 0, 0
+        notes, keys, cursors, seen, begun, highest = self._notes, list[Any](), array("q"), set[Any](), 0, 0
         for record in (one for partition in self._parent.generate_partitions() for one in partition.read()):
             key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
             number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
             key = int(number[1]) if number else quote(str(key or ""), safe="%")
             if not key or (isinstance(key, int) and key < 0):
                 continue
-            if key not in cursors:
+            if key not in seen:
+                seen.add(key)
                 keys.append(key)
-            cursors[key] = max(cursor, cursors.get(key, 0))
+                cursors.append(cursor)
             highest = highest if begun else max(highest, cursor)
             most = min(len(keys) // 5, 300 * self.config["max_requests_per_second"]) + len(keys) // 1000
             if begun < most and notes.room.acquire(blocking=False):
                 begun += 1
                 yield self._slice(keys[begun], wait=False)
         logging.getLogger("airbyte").info(f"{self.name}: {len(keys):,} {notes.what} to read.")
-        early = set(keys[1 : begun + 1])
-        del keys[1 : begun + 1]
-        keys.sort(key=cursors.__getitem__)
-        # The newest comes last, even if it is on the retry list.
-        first = [key for key in notes.saved if key not in early and key not in keys[-1:]]
+        seen.clear()
+        order = array("L", sorted([*range(min(1, len(keys))), *range(begun + 1, len(keys))], key=cursors.__getitem__))
+        others = {*keys[1 : begun + 1], *[keys[place] for place in order[-1:]]}
+        first = [key for key in notes.saved if key not in others]
         for key in first:
-            yield self._slice(key, is_last=key == first[-1] and not keys)
+            yield self._slice(key, is_last=key == first[-1] and not order)
         self._passes_saved = True
-        for behind, key in zip(range(len(keys) - 1, -1, -1), keys, strict=True):
+        for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
             # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.
             if behind % 50 == 0 or behind == 1:
-                self._floor = max(self._floor, min(cursors[keys[-1] if behind == 1 else key], highest))
-            if key not in first:
-                yield self._slice(key, is_last=behind == 0)
+                self._floor = max(self._floor, min(cursors[order[-1] if behind == 1 else place], highest))
+            if keys[place] not in first:
+                yield self._slice(keys[place], is_last=behind == 0)
         self._floor = max(self._floor, highest)
 
     def _slice(self, key: Any, wait: bool = True, is_last: bool = False) -> cdk.StreamSlice:
