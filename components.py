@@ -26,9 +26,10 @@ WIND_DOWN = "Drift is being wound down; if this lasts, ask Salesloft whether you
 # Milliseconds by which a state may run ahead of Drift's clock; the cursors of the manifest look back as far.
 LOOK_BACK = 600_000
 # Where an answer may name the next page, likeliest first, how many rows there are, and that more are to come.
-PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "")
-TOTALS = ("total", "count", "totalCount", "pagination.total", "data.total", "data.count", "data.totalCount")
-MORE = ("more", "hasMore", "has_more", "pagination.more")
+PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "meta", "paging", "")
+TOTALS = [f"{place}{name}" for place in ("", "data.", "pagination.") for name in ("total", "count", "totalCount")]
+MORE = ("more", "hasMore", "has_more", "truncated", "pagination.more")
+NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "-1")
 REQUEST = {"odd": "", "failures": 0, "lively": 0, "denied": 0, "before": 0, "waited": 0.0}
 
 
@@ -66,12 +67,9 @@ class StreamNotes(list[Any]):
         """This thread begins to read a child; the last one only when all others have had their last answer."""
         self.release()
         self.thread.partition, self.thread.child = partition, child
-        is_last = partition == self.last
-        for _ in range(99 if is_last else 0):
-            self.room.acquire(timeout=4000)
+        all(self.room.acquire(timeout=4000) for _ in range(99 if partition == self.last else 0))
         if self.error:
             raise self.release(failure(*self.error))
-        self.warn(f"{self.gone:,} of {self.handed_out:,} no longer exist in Drift.", self.gone and is_last)
 
     def release(self, error: Any = None) -> Any:
         """The child of this thread has had its last answer."""
@@ -83,6 +81,9 @@ class StreamNotes(list[Any]):
         """Like `release`, but raises in the last child if any could not be read."""
         is_last = vars(self.thread).get("partition") == self.last
         self.release()
+        self.warn(f"{self.gone:,} of {self.handed_out:,} no longer exist in Drift.", self.gone and is_last)
+        if is_last and self.gone >= 25 and not self.found:
+            raise self.stop(f"All {self.gone:,} {self.what} are 404 Not Found. Check the scopes of the token.")
         if self and is_last:
             text = f"{len(self):,} of the {self.what} could not be read; the next sync asks for them. {self.reason}"
             raise self.stop(*((self.scope, CONFIG) if self.refused and not self.found else (text, SYSTEM)))
@@ -114,9 +115,8 @@ def time_of(value: Any) -> int | None:
 
 @dataclass
 class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
-    """Finds the records of an answer, where a CDK extractor takes a missing path for none, and follows the page that it
-    names, where `CursorPagination` has no memory and loops. No URL of an answer is requested, only its query is used.
-    As a state migration it notes the saved retry list, which no other custom component sees."""
+    """Finds records, where a CDK extractor takes a missing path for none, and follows named pages, where
+    `CursorPagination` has no memory and loops. Only the query of a link is used. Notes the retry list of a state."""
 
     config: Mapping[str, Any]
     parameters: InitVar[Mapping[str, Any]]
@@ -177,22 +177,24 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         fields, data = body if isinstance(body, dict) else {}, self._at(body, "data")
         likely = [self._at(body, self.records_at), data, body if self.one or isinstance(body, list) else None]
         for counts in (*likely, self._at(data, self.records_at), fields) if self.counts else ():
-            if isinstance(counts, dict) and re.fullmatch(r"(\d+(\.0)?|None)+", "".join(map(str, counts.values()))):
+            if isinstance(counts, dict) and re.fullmatch(r"(\d{1,15}(\.0)?|None)+", "".join(map(str, counts.values()))):
                 return [{"status": status, "count": int(float(n or 0))} for status, n in counts.items()]
         inside = [list(holder.values()) for holder in (*likely, fields) if isinstance(holder, dict) and not self.one]
         lists = [found for values in inside for found in (values, *values) if isinstance(found, list)]
         for place, found in enumerate([*likely, *lists]):
             rows = found if isinstance(found, list) else [found] if place == 0 or self.one else []
-            has_key = any(isinstance(row, dict) and isinstance(row.get(self.key[0]), str | int | float) for row in rows)
-            if has_key or (rows is found and place < 3 and (found or not self.one)):
+            if any(isinstance(row, dict) and isinstance(row.get(self.key[0]), str | int | float) for row in rows):
                 return rows
-        # Drift leaves out what is not set: a list that is missing where its place is there is an empty one.
+        told = next((found for found in likely if isinstance(found, list) and (found or not self.one)), None)
+        # Drift leaves out what is not set: a missing list is empty if its place is there, and nothing says otherwise.
         has_place = body in (None, []) or (self.one and body == {}) or set(fields) & {"data", *PLACES, *TOTALS}
-        is_empty = has_place and (not self.never_absent or self.notes.thread.pages > 0)
+        is_empty = has_place and (not self.never_absent or self.notes.thread.pages > 0) and not self._claims(body)[0]
         inside = list(data.values()) if isinstance(data, dict) else [[data]] if data else []
-        if not is_empty or any(isinstance(one, list | dict) and one for one in inside) or self._claims(body)[0]:
+        is_empty = is_empty and not any(isinstance(one, list | dict | str) and one for one in inside)
+        rest = json.dumps([fields[name] for name in {*fields} - {"data", "warnings", *PLACES, *TOTALS, *MORE}])[1:]
+        if (told is None and not is_empty) or re.search(r"(?i)false|error|fail|[\[{][^\]}]", rest):
             raise ValueError(f"without records at {self.records_at or 'its root'}")
-        return None
+        return told
 
     @property
     def initial_token(self) -> str | None:
@@ -214,20 +216,20 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
     def next_page_token(self, response: Any, *_: Any, stream_slice: Any = None, **__: Any) -> str | None:
         walk, rows = self.notes.thread, self.rows(response) or []
         walk.pages, walk.given, walk.idle = walk.pages + 1, walk.given + len(rows), 0 if walk.fresh else walk.idle + 1
-        times = [time_of(row.get(self.cursor_field)) for row in rows]
+        times: list[Any] = [time_of(row.get(self.cursor_field)) for row in rows]
         walk.size, walk.head = walk.size or len(rows), max([walk.head, *filter(None, times)])
         start = int(dict[str, Any](stream_slice or {}).get("start_time", 0)) if walk.above is None else walk.above + 1
-        if not (self.child or self.plans or walk.above) and start > walk.clock + LOOK_BACK:
+        if not (self.child or self.plans or walk.above) and start > walk.clock + LOOK_BACK + 90_000_000 * self.windowed:
             raise failure(f"{self.name} would begin in the future. Correct the start date, or clear the state.", CONFIG)
-        is_over = self.newest_first and len(times) > 1 and all(moment and moment < start for moment in times)
-        query = None if is_over or self.one else self._named(response)
+        is_older = len(times) > 1 and all(times) and times[0] < start and times == sorted(times, reverse=True)
+        query = None if self.one or (self.newest_first and is_older) else self._named(response)
         for version in list(walk.kept)[:-5000] if self.newest_first else []:
             del walk.kept[version]
         is_new = query is not None and query not in walk.names
         if query is not None and (is_new or walk.fresh) and walk.idle <= self.most_idle:
             walk.names.add(query)
             walk.anew = walk.anew or walk.walks > 1 or "Cache-Control" in response.request.headers
-            return f"{query}#{time.time_ns()}" if walk.anew else query
+            return f"{query}#{time.time_ns()}" if walk.anew or not is_new else query
         if is_new and rows:
             self.notes.miss(f"Drift names pages of {self.name} without end, and they hold nothing new.")
         self.notes.warn(f"Drift names more pages without end; {walk.idle} empty ones were read.", is_new and not rows)
@@ -247,22 +249,22 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         total, says_more = self._claims(body)
         walk.total = max(walk.total, total)
         if walk.walks > 1 and "index=" in self.first:
-            return urlencode({"index": walk.given, "size": walk.size}) if self.rows(response) else None
+            return urlencode({"index": walk.given, "size": walk.size}) if walk.fresh else None
         for place in (walk.place, *PLACES):
             target, more = self._at(body, f"{place}.next"), str(self._at(body, f"{place}.more")).lower()
             target = str(target.get("href") if isinstance(target, dict) else target).strip()
-            if more not in ("false", "0") and target.lower() not in ("", "null", "none", "true", "false", "[]", "-1"):
+            if more not in ("false", "0") and target.lower() not in NOTHING:
                 walk.place = place
                 break
         else:
             place, target = "", response.links.get("next", {}).get("url", "")
-        path = urlsplit(target).path if target.startswith("http") and "?" not in target else ""
+        path = re.sub(r"^https?:/*[^/]*", "", target) if target.startswith("http") and "?" not in target else ""
         promises = says_more and not target and (walk.fresh or walk.pages == 1)
         if promises or path not in ("", urlsplit(str(response.request.url)).path):
             self.notes.miss(f"Drift says that there is more of {self.name}, but names no next page.")
         if target.startswith("http") or "?" in target or not target:
             pairs = parse_qsl(target.partition("?")[2].partition("#")[0], keep_blank_values=True)
-            return urlencode(pairs) if any(value.strip() for _, value in pairs) else None
+            return urlencode(pairs) if any(value.strip().lower() not in NOTHING for _, value in pairs) else None
         name = "page_token" if "links" in place else "index" if "index=" in self.first else "next"
         sent = parse_qsl(urlsplit(str(response.request.url)).query, keep_blank_values=True)
         return urlencode([pair for pair in sent if pair[0] not in ("page_token", name)] + [(name, target)])
@@ -293,7 +295,10 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """How many rows there are in all, 0 where Drift does not say so, and whether it says that there are more."""
         told = [str(self._at(body, place)) for place in TOTALS]
         more = [str(self._at(body, place)).lower() for place in MORE]
-        return max(int(total) if total.isdecimal() else 0 for total in told), "true" in more
+        beside = [one for place in PLACES if isinstance(one := self._at(body, place), dict)]
+        names = {name.lower() for one in beside for name in one if one[name] and "next" in name.lower()}
+        total = max(int(one) if re.fullmatch(r"\d{1,18}", one) else 0 for one in told)
+        return total, "true" in more or bool(names - {"next"})
 
     def _with_metrics(self, row: Any, names: list[str]) -> Any:
         """A row of a report with its metrics by name (devdocs conversation-reporting); "NaN" and "" are null."""
@@ -337,7 +342,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         if not isinstance(answer, requests.Response):
             return self._again(answer, f"Drift could not be reached ({type(answer).__name__}).")
         status, kept, path, odd = answer.status_code, vars(answer), urlsplit(str(answer.request.url)).path, ""
-        is_good = 200 <= status < 300
+        is_good = 200 <= status < 300 and status != 202
         try:
             self._body_of(answer)
             odd = "without records" if is_good and self.rows(answer) is None else ""
@@ -345,7 +350,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             odd = str(wrong) if "drift_body" in kept else "with a body that is not JSON"
         body = kept.get("drift_body")
         error = self._at(body, "error") or self._at(body, "errors")
-        error = error or (not is_good and (self._at(body, "type") or self._at(body, "message")) and body)
+        error = error or (not is_good and self._at(body, "message") and re.search("'(type|code)'", str(body)) and body)
         said = re.sub("[ _-]", "", json.dumps(error)).lower() if error else ""
         odd = "with an error" if said and is_good else odd
         text = f"Drift answered {answer.request.method} {path} {odd if is_good else f'with HTTP {status}'}."
@@ -361,10 +366,6 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         is_missing = said and (status == 410 or ("notfound" in said and (is_bare or status == 404)))
         if (self.child and is_missing) or (self.one and is_absent):
             notes.gone += 1
-            if notes.handed_out and notes.gone >= 25 and not notes.found:
-                raise notes.stop(
-                    f"All {notes.what} are 404 Not Found. Does the token have the {self.required_scope} scope?"
-                )
             return notes.ignore(answer, f"{self.name}: skipped what no longer exists. {text}")
         if "drift_body" not in kept or not (is_good or said) or status >= 500 or status in (408, 409, 425):
             return self._again(answer, text)
@@ -388,12 +389,11 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
     def _is_cut(self, response: requests.Response) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
-        request = response.request
-        ends, query = re.findall(r"\d{12,}", str(request.body)), dict(parse_qsl(urlsplit(str(request.url)).query))
+        ends = re.findall(r"\d{12,}", str(response.request.body))
         # So many may be of one moment, which no split ends: there a count that agrees is believed.
         is_one = total == count and len(ends) == 2 and int(ends[1]) - int(ends[0]) < 21_600_000
         is_round = count > 0 and not is_one and (count in (20, 25) or count % 50 == 0)
-        return total > count or says_more or is_round or 0 < int(query.get("limit", 0)) <= count
+        return total > count or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
 
     def _denied(self, response: requests.Response, attempts: int) -> ErrorResolution:
         request, others = self.source.thread, self.source.found
@@ -464,7 +464,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
     def backoff_time(self, response_or_exception: Any, attempt_count: int) -> float:
         """Seconds, never 0, which the CDK takes for none: exponential with jitter up to 60, `Retry-After` up to 600."""
         wait, request = 0.0, self.source.thread
-        with suppress(urllib3.exceptions.InvalidHeader, AttributeError, ValueError):
+        with suppress(urllib3.exceptions.InvalidHeader, AttributeError, ValueError, OverflowError):
             wait = urllib3.Retry().parse_retry_after(response_or_exception.headers.get("Retry-After", "0"))
         wait = max(min(60.0, 2.0 ** min(attempt_count - 1, 9)) * random.uniform(0.5, 1), min(wait, 600.0))  # noqa: S311
         request.waited += wait
@@ -514,14 +514,13 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         logging.getLogger("airbyte").info(f"{self.name}: {len(keys):,} {notes.what} to read.")
         seen.clear()
         order = array("L", sorted([*range(min(1, len(keys))), *range(begun + 1, len(keys))], key=cursors.__getitem__))
-        others = {*keys[1 : begun + 1], *[keys[place] for place in order[-1:]]}
-        first = [key for key in notes.saved if key not in others]
+        first = [key for key in notes.saved if key not in (*keys[1 : begun + 1], *[keys[at] for at in order[-1:]])]
         for key in first:
             yield self._slice(key, is_last=key == first[-1] and not order)
         self._passes_saved = True
         for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
             # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.
-            if behind % 50 == 0 or behind == 1:
+            if (behind % 50 == 0 or behind == 1) and (notes.found or not notes.gone):
                 self._floor = max(self._floor, min(cursors[order[-1] if behind == 1 else place], highest))
             if keys[place] not in first:
                 yield self._slice(keys[place], is_last=behind == 0)
