@@ -317,6 +317,16 @@ def test_retry_list_is_read_although_nothing_changed(drift: Drift, connector: Co
     assert saved(outcome) == (NOW - DAY, [])
 
 
+def test_newest_on_the_retry_list_is_still_read_last(drift: Drift, connector: Connector) -> None:
+    """The conversation that tells what could not be read ends the sync, even if it could not be read before."""
+    organisation(drift, hourly(3))
+    drift.answers(path_of("messages", 90), BROKEN)
+    state = since(NOW - 10 * HOUR, [1, 90])
+    assert [key for key, *_ in steps(drift, connector, state=state)] == [90, 3, 2, 1]
+    outcome = connector.read("messages", state=state)
+    assert (outcome.status("messages"), saved(outcome)[1]) == ("INCOMPLETE", [90]), outcome.summary
+
+
 @pytest.mark.parametrize("count", [100, 101])
 def test_more_than_a_hundred_stop_the_stream(drift: Drift, connector: Connector, count: int) -> None:
     """A hundred travel in a state that stays small; with one more there is no telling what is read, and it stops."""
