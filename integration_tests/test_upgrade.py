@@ -28,14 +28,14 @@ def address_of(drift: Drift) -> str:
     return next(email for email in emails if email)
 
 
-def saved_catalog(destination_sync_mode: str = "overwrite") -> dict[str, Any]:
+def saved_catalog() -> dict[str, Any]:
     """All five streams as a connection of 0.4.x has them: full refresh, the old schema and the old key."""
     return {
         "streams": [
             {
                 "stream": stream,
                 "sync_mode": "full_refresh",
-                "destination_sync_mode": destination_sync_mode,
+                "destination_sync_mode": "overwrite",
                 "cursor_field": [],
                 "primary_key": stream["source_defined_primary_key"],
                 "generation_id": 7,
