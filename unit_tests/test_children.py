@@ -374,7 +374,7 @@ def test_a_kill_loses_nothing(drift: Drift, connector: Connector, monkeypatch: p
     wanted = {*range(1, 211), 500, 501}
     assert delivered == wanted - {*failing}
     readable(drift, *failing)
-    for state, before in states[:: max(1, len(states) // 4)] + states[-1:]:
+    for state, before in states[:: max(1, len(states) // 2)] + states[-1:]:
         drift.requests.clear()
         after = read_fast(connector, state)
         assert wanted - before - {*after.keys("messages")} == set(), state["parent_state"]

@@ -189,6 +189,12 @@ def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
     assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
 
 
+def test_who_reads_the_conversations_waits_for_the_others(resolved: dict[str, Any]) -> None:
+    """The list is asked for once: neither two of its children nor it and one of them read it at the same time."""
+    groups = {name: [one["name"] for one in group["streams"]] for name, group in resolved["stream_groups"].items()}
+    assert groups == {"conversation_list": ["conversations"], "conversation_children": CHILDREN}
+
+
 def test_streams_are_references(manifest: dict[str, Any]) -> None:
     """The list of streams is a list of references to the definitions, in the same order as the schemas."""
     assert manifest["streams"] == [{"$ref": f"#/definitions/{name}"} for name in STREAMS]
