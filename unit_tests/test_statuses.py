@@ -427,6 +427,16 @@ def test_children_that_are_all_refused_stop_the_stream(drift: Drift, connector: 
     assert 1 < asked(drift) <= 10 + 31
 
 
+@pytest.mark.parametrize(("failed", "attempts"), [(7, 16), (8, 2)])
+def test_child_behind_eight_failures_has_two_attempts(failed: int, attempts: int) -> None:
+    """Where eight children in a row have failed, the next is asked for once more, and put on the retry list."""
+    [made] = parts("messages")
+    notes, answer = made.handler.notes, response(b"", 500, f"{API}/conversations/9/messages")
+    made.handler.source.found, notes.handed_out, notes.thread.child, notes.failed_in_a_row = 1, 9, 9, failed
+    actions = [made.handler.interpret_response(answer).response_action.name for _ in range(attempts)]
+    assert (actions, notes) == ([*["RETRY"] * (attempts - 1), "IGNORE"], [9])
+
+
 def test_children_that_fail_in_a_row_are_not_asked_for_eight_times_each(drift: Drift, connector: Connector) -> None:
     """After eight failures in a row each further child has two attempts, and the sync ends within reason."""
     children(drift, lambda _: drifts(503), 40)
