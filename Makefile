@@ -23,7 +23,7 @@ first_python = for python in $(1); do \
 	done
 SUPPORTED := (3, 11) <= sys.version_info < (3, 14)
 IMAGE_VERSION := sys.version_info[:2] == (3, 13)
-# The unit tests that run components.py and manifest.yaml; the others look at files, or at what the image does not hold.
+# The unit tests of each component, for a second version of Python; `make unit` runs all.
 OF_THE_COMPONENTS := auth children components envelopes manifest statuses walks windows
 # The connector's Docker image runs Python 3.13.
 PYENV_SHIMS := $$(dirname "$$(command -v python3.13 || echo .)")
