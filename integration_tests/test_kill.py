@@ -13,7 +13,7 @@ from integration_tests.connector import CHILDREN, Run, access_token, catalog, ne
 from integration_tests.hurried import Pace
 from sandbox import Drift, Fault, Options, Sandbox
 
-KILLS = 10
+KILLS = 5
 CONVERSATIONS = 600
 # Conversations from a floor to the next but one, the workers, and what a kill takes along that was not printed yet.
 CHECKPOINT, IN_FLIGHT, UNSAID = 100, 23, 60
@@ -32,8 +32,8 @@ class Life:
     asked: Counter[str]
 
 
-def test_ten_kills_lose_nothing() -> None:
-    """A first sync that is killed ten times at random moments has all but what fails, and does little twice."""
+def test_kills_lose_nothing() -> None:
+    """A first sync that is killed five times at random moments has all but what fails, and does little twice."""
     # So few messages that the kills fall on all three streams.
     drift = Drift(
         conversations=CONVERSATIONS, ties=TIES, messages_per_conversation=1, now=int(time.time() * 1000) - HOUR
@@ -93,7 +93,8 @@ def assert_state_never_goes_back(stream: str, lives: list[Life]) -> None:
     floors = [floor(state) for life in lives for state in life.run.states(stream)]
     assert floors, "there was no state"
     assert floors == sorted(floors)
-    assert len(set(floors)) >= 5, sorted(set(floors))
+    # At most a hundred conversations are under way, so no stall passes more than two floors at once.
+    assert len(set(floors)) >= 3, sorted(set(floors))
 
 
 def assert_little_printed_twice(stream: str, lives: list[Life], drift: Drift) -> None:

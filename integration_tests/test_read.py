@@ -8,12 +8,10 @@ from integration_tests.connector import CHILDREN, EVERY_STREAM, PRIMARY_KEYS, Ru
 from sandbox import Drift, Options, Sandbox
 
 LISTS = ("accounts", "conversations")
-SCRIPTS = ("source-declarative-manifest", "source-drift")
 # What costs a request for each conversation is read whole in test_complete.py.
 CHEAP_STREAMS = tuple(stream for stream in EVERY_STREAM if stream not in (*CHILDREN, "conversation_metrics"))
 SIZES = {
     "empty": Drift(accounts=0, conversations=0, users=0, teams=0, playbooks=0, landing_pages=0),
-    "one row": Drift(accounts=1, conversations=1, users=1),
     "one full page": Drift(accounts=65, conversations=50, users=1),
     "full pages": Drift(accounts=130, conversations=100, users=2),
     "many pages": Drift(accounts=603, conversations=734, users=40, ties=120),
@@ -35,11 +33,8 @@ def assert_complete(read: Run, drift: Drift, streams: tuple[str, ...] = EVERY_ST
     ("size", "paging"),
     [
         ("empty", "both"),
-        ("one row", "next"),
         ("one full page", "links"),
-        ("full pages", "both"),
         ("full pages", "next"),
-        ("many pages", "next"),
         ("many pages", "links"),
     ],
 )
@@ -54,13 +49,8 @@ def test_every_record_is_read_once(size: str, paging: str) -> None:
 @pytest.mark.parametrize(
     ("last_page", "paging"),
     [
-        ("omitted", "links"),
         ("null", "next"),
-        ("empty_string", "links"),
-        ("more_false", "next"),
         ("more_false", "both"),
-        ("empty_page", "both"),
-        ("empty_page_repeats", "next"),
         ("empty_page_repeats", "links"),
     ],
 )
@@ -74,9 +64,9 @@ def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) 
     assert_complete(read, drift, streams)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_the_verbs_work_in_both_scripts(script: str) -> None:
-    """`check`, `discover` and `read` do the same in the CDK's script and in ours."""
+def test_the_verbs_work_in_our_script() -> None:
+    """`check`, `discover` and `read` do in our script what all other tests see them do in the CDK's."""
+    script = "source-drift"
     drift = Drift(accounts=70, conversations=20, users=5)
     with Sandbox(drift, Options(reports_per_minute=None)) as sandbox:
         config = access_token(sandbox.url)
@@ -85,11 +75,3 @@ def test_the_verbs_work_in_both_scripts(script: str) -> None:
         keys = {stream["name"]: stream["source_defined_primary_key"] for stream in discovered["streams"]}
         assert keys == {stream: [[name] for name in names] for stream, names in PRIMARY_KEYS.items()}
         assert_complete(run("read", config, catalog(*EVERY_STREAM), script=script), drift)
-
-
-def test_the_token_is_no_record() -> None:
-    """The row about the token names its scopes, and holds the token nowhere."""
-    with Sandbox(Drift(conversations=1)) as sandbox:
-        (token_info,) = run("read", access_token(sandbox.url), catalog("token_info")).records("token_info")
-    assert "conversation_read" in token_info["scope"].split(), token_info
-    assert "access_token" not in token_info, token_info

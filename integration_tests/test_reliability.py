@@ -18,8 +18,8 @@ SMALL = {"conversations": 6, "accounts": 3, "users": 2, "meetings": 2, "history_
 
 @pytest.mark.parametrize(
     ("kind", "details", "lasts"),
-    [("status", {"status": 503}, False), ("empty", {}, True), ("status", {"status": 404}, True)],
-    ids=["unavailable once", "always empty", "always unknown"],
+    [("status", {"status": 503}, False), ("status", {"status": 404}, True)],
+    ids=["unavailable once", "always unknown"],
 )
 def test_no_cell_is_green_and_short(kind: str, details: Mapping[str, Any], lasts: bool) -> None:
     """Each stream is complete, skips what is unknown with a line each, or fails with a sentence."""
@@ -61,7 +61,7 @@ def test_what_a_command_says_is_evidence(monkeypatch: pytest.MonkeyPatch, capfd:
     assert "no\n" in capfd.readouterr().out
 
 
-QUICK = ("gzip that ends early", "JSON a million levels deep", "half a surrogate", "a line break in a cursor")
+QUICK = ("gzip that ends early", "a line break in a cursor")
 
 
 @pytest.mark.parametrize("case", [case for case in hostile.cases() if case.title in QUICK], ids=lambda case: case.title)
@@ -73,8 +73,7 @@ def test_a_hostile_answer_is_refused_or_read(case: hostile.Case) -> None:
         assert not replace(found, case=wrong).is_sound
 
 
-@pytest.mark.parametrize("level", ["INFO", "--debug"])
-@pytest.mark.parametrize("credentials", ["access token", "OAuth"])
+@pytest.mark.parametrize(("credentials", "level"), [("access token", "INFO"), ("OAuth", "--debug")])
 def test_no_credential_is_said(credentials: str, level: str) -> None:
     """No credential in any form, and at the usual level nothing that people wrote, where every answer is refused."""
     drift = Drift(**SMALL)

@@ -433,21 +433,23 @@ def _manifest() -> dict[str, Any]:
     return safe_load_yaml(MANIFEST.read_text())
 
 
-# The schema of the CDK is a large YAML file too, which every source parses anew.
+# The schema of the CDK is a large YAML file too, which every source would parse anew.
 _schema = cache(concurrent_declarative_source.get_declarative_component_schema)
+concurrent_declarative_source.get_declarative_component_schema = _schema
 
 
 class Source(YamlDeclarativeSource):
     """The source of the real manifest, which saves time on what is the same in all tests.
 
-    What the CDK makes of its text is made once, and a read builds only the streams that it selects.
+    What the CDK makes of its text is made once, and only the streams that are selected are built: those of the
+    catalog, those that are named, or else all.
     """
 
     _prepared = b""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, *selected: str, **given: Any) -> None:
         catalog = given.get("catalog")
-        self._selected = {stream.stream.name for stream in catalog.streams} if catalog else set(STREAMS)
+        self._selected = {stream.stream.name for stream in catalog.streams} if catalog else set(selected or STREAMS)
         super().__init__(**given)
 
     def _create_streams(self, selected_configs: Any, all_configs: Any) -> Any:
@@ -489,7 +491,7 @@ class Parts:
 
 def parts(*streams: str, **more: Any) -> list[Parts]:
     """The components of streams of one source."""
-    source = Source(path_to_yaml=str(MANIFEST), config=config(**more))
+    source = Source(*streams, path_to_yaml=str(MANIFEST), config=config(**more))
     built = {stream.name: stream for stream in source.streams({})}
     found = []
     for stream in streams:
@@ -544,9 +546,12 @@ class Connector:
         output = _run_command(source, ["check", "--config", str(self.config_path)], expecting_exception=True)
         return Outcome(output, "".join(self._capsys.readouterr()))
 
-    def source(self, config: Mapping[str, Any] | None = None, catalog: Any = None, state: Any = None) -> Source:
+    def source(
+        self, config: Mapping[str, Any] | None = None, catalog: Any = None, state: Any = None, *selected: str
+    ) -> Source:
         self.config_path.write_text(json.dumps(_config_or_default(config)))
         return Source(
+            *selected,
             path_to_yaml=str(MANIFEST),
             config=deepcopy(_config_or_default(config)),
             catalog=catalog,
@@ -583,7 +588,6 @@ def resolved() -> dict[str, Any]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that everything in the CDK and in components.py which waits or measures looks at."""
     clock = Clock()
-    monkeypatch.setattr(concurrent_declarative_source, "get_declarative_component_schema", _schema)
     monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=clock.sleep))
     monkeypatch.setattr(_sync, "time", SimpleNamespace(sleep=clock.sleep))
     now = SimpleNamespace(now=lambda: datetime.fromtimestamp(clock.now))

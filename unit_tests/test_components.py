@@ -1,8 +1,10 @@
 """Each class of components.py by itself: what it promises to the CDK, and how it refuses."""
 
+import ast
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,7 +46,67 @@ def test_class_names_of_the_manifest_are_these_classes() -> None:
     assert isinstance(made.authenticator, components.OneHostAuthenticator)
 
 
+def test_each_public_name_is_tested_here() -> None:
+    """Every class, method and function of components.py that another file may use is called here by its name."""
+    tree, own = ast.parse(Path(components.__file__).read_text("utf-8")), ast.parse(Path(__file__).read_text("utf-8"))
+    owners = [tree, *[node for node in tree.body if isinstance(node, ast.ClassDef)]]
+    defined = [node.name for owner in owners for node in owner.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    used = {node.attr for node in ast.walk(own) if isinstance(node, ast.Attribute)}
+    assert [name for name in defined if not name.startswith("_") and name not in used] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (NOW, NOW),
+        (float(NOW), NOW),
+        (str(NOW), NOW),
+        *[(odd, None) for odd in (0, -NOW, NOW * 1000, None, True, "", "soon", f"-{NOW}", "9" * 19, [NOW])],
+    ],
+    ids=repr,
+)
+def test_time_is_epoch_milliseconds(value: Any, expected: int | None) -> None:
+    """A number, or digits, of this age are a time; nothing else is."""
+    assert components.time_of(value) == expected
+
+
 # StreamNotes
+
+
+def test_notes_stand_on_the_budget() -> None:
+    """All components of a stream that were given one budget share its notes, and no other stream has them."""
+    budget = SimpleNamespace()
+    notes = components.notes_of(budget, "users")
+    assert components.notes_of(budget, "users") is notes
+    assert components.notes_of(budget, "accounts") is not notes
+    assert components.notes_of(SimpleNamespace(), "users") is not notes
+
+
+def test_notes_miss_a_child_once() -> None:
+    """A child stands on the retry list once, with the first reason, and a hundred and first stops the stream."""
+    notes = components.StreamNotes("messages")
+    with pytest.raises(AirbyteTracedException, match=r"^No list\.$"):
+        notes.miss("No list.")
+    notes.handed_out, notes.thread.child = 1, 7
+    notes.miss("The first.")
+    notes.miss("The second.")
+    assert (notes, notes.reason, notes.error) == ([7], "The first.", [])
+    notes.extend(range(100, 199))
+    notes.miss("It is on the list.")
+    notes.thread.child = 8
+    with pytest.raises(AirbyteTracedException, match=r"^More than 100 rows could not be read\. Full\.$"):
+        notes.miss("Full.")
+    assert (len(notes), 8 in notes) == (100, False)
+
+
+def test_notes_release_a_child_once() -> None:
+    """A child that had its last answer makes room for one other, however often that is said."""
+    notes = components.StreamNotes("messages")
+    notes.room.acquire()
+    notes.begin({"id": 1}, 1)
+    error = ValueError()
+    assert (notes.release(error), notes.release()) == (error, None)
+    assert [notes.room.acquire(blocking=False) for _ in range(101)] == [*[True] * 100, False]
 
 
 def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,10 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer, SyncMode
 from airbyte_cdk.test.catalog_builder import CatalogBuilder
 
 from unit_tests.conftest import (
+    CHILDREN,
     DAY,
     ERROR_OBJECT,
+    LISTS,
     METRICS,
     MINUTE,
     NO_DATA,
@@ -153,15 +155,19 @@ def test_list_that_was_absent_once_is_read(drift: Drift, connector: Connector) -
     assert_complete(connector.read("users"), "users", 1)
 
 
-@pytest.mark.parametrize("stream", [*STREAMS])
-def test_empty_list_is_empty_at_once(drift: Drift, connector: Connector, stream: str) -> None:
+@pytest.mark.parametrize("has_list", [True, False])
+def test_empty_list_is_empty_at_once(drift: Drift, connector: Connector, has_list: bool) -> None:
     """An organisation that has none of something is COMPLETE after one request; one record is asked for twice."""
-    path = STREAMS[stream].path
-    is_one = STREAMS[stream].shape == "an object"
-    drift.answers(path, {"data": []} if is_one or stream == "conversation_stats" else STREAMS[stream].envelope([]))
-    outcome = connector.read(stream)
-    assert_complete(outcome, stream)
-    assert len(drift.asked(path)) == (2 if is_one else 1)
+    streams = [stream for stream in STREAMS if stream != "token_info"]
+    ones = [stream for stream in streams if STREAMS[stream].shape == "an object"]
+    for stream in [stream for stream in streams if stream != "conversations" or not has_list]:
+        is_bare = stream in ones or stream == "conversation_stats"
+        drift.answers(STREAMS[stream].path, {"data": []} if is_bare else STREAMS[stream].envelope([]))
+    outcome = connector.read(*streams)
+    for stream in streams:
+        assert_complete(outcome, stream, *([1] if stream == "conversations" and has_list else []))
+        requests = 0 if stream in CHILDREN and not has_list else 2 if stream in ones else 1
+        assert len(drift.asked(STREAMS[stream].path)) == requests, stream
 
 
 @pytest.mark.parametrize("body", [{"data": {}}, {"data": None}, {"count": 0}, Answer(b"", 204), b"null"], ids=str)
@@ -174,18 +180,17 @@ def test_conversation_list_is_never_empty_by_absence(drift: Drift, connector: Co
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("stream", "answer", "said"),
     [
-        (ERROR_OBJECT, "with an error"),
-        (Answer({"errors": [{"message": SECRET}], "data": [ONE]}), "with an error"),
-        (NO_DATA, "without records at {place}"),
-        (Answer({}), "without records at {place}"),
-        (Answer({"data": {"secret": {"of": SECRET}}}), "without records at {place}"),
-        (Answer(b"1"), "without records at {place}"),
+        *[(stream, NO_DATA, "without records at {place}") for stream in LISTS],
+        *[(stream, ERROR_OBJECT, "with an error") for stream in ("messages", "playbooks")],
+        ("conversations", Answer({"errors": [{"message": SECRET}], "data": [ONE]}), "with an error"),
+        ("users", Answer({}), "without records at {place}"),
+        ("users", Answer({"data": {"secret": {"of": SECRET}}}), "without records at {place}"),
+        ("playbooks", Answer(b"1"), "without records at {place}"),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("stream", ["accounts", "conversations", "users", "messages", "playbooks", "meetings"])
 def test_other_json_is_an_error_when_said_twice(
     drift: Drift, connector: Connector, stream: str, answer: Answer, said: str
 ) -> None:
@@ -314,22 +319,30 @@ def test_legal_json_is_read_exactly(
 # Times
 
 
+TIMES = [-1, 0, NOW + DAY, NOW * 1000, str(NOW), str(NOW + DAY), "soon", "", "-1", 1.5, [NOW], {"of": 1}]
+
+
 @pytest.mark.parametrize(
-    ("stream", "cursor"),
-    [(name, "updatedAt") for name in ("conversations", "conversation_details", "meetings")]
-    + [(name, "createdAt") for name in ("messages", "contacts")],
-)
-@pytest.mark.parametrize(
-    "time",
-    [-1, 0, NOW + DAY, NOW * 1000, str(NOW), str(NOW + DAY), "soon", "", "-1", 1.5, [NOW], {"of": 1}],
+    ("stream", "cursor", "times"),
+    [
+        ("conversations", "updatedAt", TIMES),
+        ("messages", "createdAt", TIMES),
+        ("meetings", "updatedAt", TIMES),
+        *[("conversation_details", "updatedAt", [time]) for time in (NOW + DAY, "soon", [NOW])],
+        *[("contacts", "createdAt", [time]) for time in (NOW + DAY, "soon", [NOW])],
+    ],
     ids=str,
 )
-def test_time_comes_as_it_was_sent(drift: Drift, connector: Connector, stream: str, cursor: str, time: Any) -> None:
+def test_time_comes_as_it_was_sent(
+    drift: Drift, connector: Connector, stream: str, cursor: str, times: list[Any]
+) -> None:
     """Whatever stands in the place of a time comes unchanged, and moves no state beyond Drift's clock."""
-    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([{**STREAMS[stream].row(), cursor: time}]))
+    keys = [f"{number}" if stream == "meetings" else number for number in range(1, len(times) + 1)]
+    rows = [{**STREAMS[stream].row(key), cursor: time} for key, time in zip(keys, times, strict=True)]
+    drift.answers(STREAMS[stream].path, STREAMS[stream].envelope(rows))
     outcome = connector.read(stream, state={})
-    [record] = outcome.records(stream)
-    assert (outcome.status(stream), json.dumps(record[cursor])) == ("COMPLETE", json.dumps(time)), outcome.summary
+    sent = [json.dumps(record[cursor]) for record in outcome.records(stream)]
+    assert (outcome.status(stream), sent) == ("COMPLETE", [json.dumps(time) for time in times]), outcome.summary
     assert all(int(moment) <= NOW + 10 * MINUTE for moment in re.findall(r"\d{6,}", str(outcome.states(stream))))
 
 

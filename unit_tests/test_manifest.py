@@ -112,12 +112,11 @@ def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
         assert 10 <= requester["read_timeout_in_seconds"] <= 120
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_time_outs_reach_the_request(connector: Connector, name: str) -> None:
+def test_time_outs_reach_the_request(connector: Connector) -> None:
     """The time-outs of the manifest are those of the client, for each stream."""
-    [built] = [stream for stream in connector.source().streams({}) if stream.name == name]
-    retriever = built._stream_partition_generator._partition_factory._retriever
-    assert retriever.requester._http_client._request_timeout == (10, 60)
+    for built in connector.source().streams({}):
+        retriever = built._stream_partition_generator._partition_factory._retriever
+        assert retriever.requester._http_client._request_timeout == (10, 60), built.name
 
 
 def test_requester_asks_our_host_with_our_token(stream: dict[str, Any]) -> None:
@@ -188,6 +187,12 @@ def test_parts_that_lose_or_leak(resolved: dict[str, Any], kind: str, reason: st
 def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
     """A data feed ends at the first page whose last row is old."""
     assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
+
+
+def test_who_reads_the_conversations_waits_for_the_others(resolved: dict[str, Any]) -> None:
+    """The list is asked for once: neither two of its children nor it and one of them read it at the same time."""
+    groups = {name: [one["name"] for one in group["streams"]] for name, group in resolved["stream_groups"].items()}
+    assert groups == {"conversation_list": ["conversations"], "conversation_children": CHILDREN}
 
 
 def test_streams_are_references(manifest: dict[str, Any]) -> None:

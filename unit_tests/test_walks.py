@@ -113,14 +113,15 @@ ODD: list[Any] = [None, "next", 1, [], True]
 NO_PAGE: list[Any] = [False, {}, "null"]
 
 
-@pytest.mark.parametrize("generation", ["next", "links", "both"])
 @pytest.mark.parametrize(
-    ("count", "last", "limit"),
+    ("generation", "count", "last", "limit"),
     [
-        *[(count, "missing", 50) for count in (0, 1, 50, 51, 120)],
-        *[(100, last, 50) for last in ("null", "blank", "no-token", "empty-page")],
-        (60, "missing", 25),
-        (5, "missing", 1),
+        *[("links", count, "missing", 50) for count in (0, 1, 50, 51, 120)],
+        *[("links", 100, last, 50) for last in ("null", "blank", "no-token", "empty-page")],
+        *[("next", *case) for case in ((1, "missing", 50), (120, "missing", 50), (100, "null", 50))],
+        *[("both", *case) for case in ((120, "missing", 50), (100, "null", 50), (100, "empty-page", 50))],
+        ("links", 60, "missing", 25),
+        ("next", 5, "missing", 1),
     ],
 )
 def test_every_conversation_once(

