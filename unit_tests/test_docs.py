@@ -438,5 +438,5 @@ def test_every_behaviour_says_why() -> None:
 def test_scopes_of_the_set_up_steps() -> None:
     """The README asks for exactly the scopes of the streams, and for none that writes."""
     scopes = {stream["$parameters"]["required_scope"] for stream in STREAMS.values()} - {"of any kind"}
-    text = section(ROOT / "README.md", "A token with the least scopes")
+    text = section(ROOT / "README.md", "Get an access token")
     assert set(re.findall(r"`(\w+_(?:read|write))`", text)) == scopes, text
