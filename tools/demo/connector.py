@@ -107,7 +107,7 @@ class Connector:
                 self._pass_on(message)
                 status = message.get("connectionStatus", status)
         if status is None:
-            raise DemoError(f"The connector's check ended without a result. {self._last_words()}")
+            raise DemoError(f"The connector's check returned no result. {self._last_words()}")
         if status.get("status") != "SUCCEEDED":
             raise DemoError(f"The check failed: {reason_of(status.get('message')) or 'the connector gave no reason'}")
 
@@ -173,7 +173,7 @@ class Connector:
         if code and verb != "read":
             raise DemoError(trace or f"The connector's {verb} ended with exit code {code}. {self._last_words()}")
         if code and trace is None:
-            raise DemoError(f"The connector broke down with exit code {code}. {self._last_words()}")
+            raise DemoError(f"The connector crashed with exit code {code}. {self._last_words()}")
 
     def _stop(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         """End a process that still runs; a config it hands back with its last words is saved like any other."""
@@ -206,7 +206,7 @@ class Connector:
 
     def _last_words(self) -> str:
         last = self._log.last(self._settings.secrets)
-        return f"Its last words: {last}" if last else "It said nothing."
+        return f"Last output: {last}" if last else "It printed nothing."
 
 
 def parse(line: bytes) -> Message | None:
@@ -224,10 +224,10 @@ def parse(line: bytes) -> Message | None:
             message = _repaired(line)
         except ValueError:
             raise DemoError(
-                f"The connector wrote a line of {len(line)} bytes that is no whole message: a record may be lost."
+                f"The connector wrote an incomplete message of {len(line)} bytes: a record may be lost."
             ) from None
     if not isinstance(message.get("type"), str):
-        raise DemoError("The connector wrote a JSON object that is no message of the Airbyte protocol.")
+        raise DemoError("The connector wrote a JSON object that is not an Airbyte protocol message.")
     if message["type"] == "RECORD" and not _is_record(message.get("record")):
         raise DemoError("The connector wrote a RECORD message without the name of its stream or without data.")
     return message  # type: ignore[no-any-return]

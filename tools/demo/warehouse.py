@@ -15,7 +15,7 @@ from tools.demo.connector import Stream
 from tools.demo.errors import DemoError
 
 OTHER = "_other"
-"""Column for what a stream's schema does not foresee: undeclared fields, and values not of the type declared."""
+"""Column for fields that a stream's schema does not declare, and values of a different type than declared."""
 
 _LINE = "_line"
 _TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN"}
@@ -158,7 +158,7 @@ class Warehouse:
                 column = f"{table}.{_quoted(field)}"
                 self._connection.execute(f"COMMENT ON COLUMN {column} IS {_text(description)}")
         self._connection.execute(
-            f"COMMENT ON COLUMN {table}.{_quoted(OTHER)} IS 'What the schema of the stream does not foresee.'"
+            f"COMMENT ON COLUMN {table}.{_quoted(OTHER)} IS 'Fields and values that the schema does not declare.'"
         )
 
     def _merge(self, stream: Stream, path: Path) -> None:
@@ -202,7 +202,7 @@ class Spool:
         """
         stream = self._streams.get(name)
         if stream is None:
-            raise DemoError(f"The connector sent a record of {name!r}, a stream that was not asked for.")
+            raise DemoError(f"The connector sent a record of {name!r}, a stream that was not requested.")
         row, other = _sorted(data, self._columns[name])
         for field in stream.key:
             if row.get(field) is None:
