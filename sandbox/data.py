@@ -88,7 +88,7 @@ class _Accounts:
 
 
 class Drift:
-    """All data of one organisation, equal for equal arguments.
+    """All data of one organization, equal for equal arguments.
 
     Rows are computed when asked for, so a Drift of a million conversations costs no more memory than a small one.
     Every method is thread-safe; a change is visible to the next request. Ids, times (epoch milliseconds, UTC) and key
