@@ -102,7 +102,7 @@ class Drift:
         ties: so many conversations in the middle of the list share one `updatedAt`.
         now: epoch milliseconds that no row exceeds; a minute before the call by default.
         messages_per_conversation: mean; from 3 up, some threads have 50, 51, 100 and 120 messages.
-        contacts: 0.7 per conversation by default, so that neighbours in time share some.
+        contacts: 0.7 per conversation by default, so that neighbors in time share some.
         meetings: rows of booked meetings between 60 days ago and 60 days ahead, a twentieth of the conversations by
             default; Drift only shows those that start less than 30 days before the clock.
         teams, playbooks, landing_pages: listed rows; switched-off playbooks exist beside them.

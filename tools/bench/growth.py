@@ -44,8 +44,8 @@ def measure(sizes: Sizes, _: Path) -> Section:
         _row(section, sandbox, "idle", sizes.idle, _caught_up(sandbox, *INCREMENTAL), *INCREMENTAL)
     section.notes = [
         f"Measured at {_RATE} requests per second, without latency. An idle sync finds no new data. If the table has "
-        f"no first sync for a row, its state comes from a sync with a `start_date` {_RECENT_DAYS} days ago, which ends in "
-        "the same state.",
+        "no first sync for a row, its state comes from a sync with a `start_date` "
+        f"{_RECENT_DAYS} days ago, which ends in the same state.",
     ]
     return section
 

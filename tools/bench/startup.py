@@ -39,8 +39,8 @@ def measure(sizes: Sizes, _: Path) -> Section:
     ]
     section.notes = [
         f"The figures are medians, with the minimum and maximum of {sizes.runs} runs in parentheses. If Drift "
-        "cannot be reached, the connection is refused immediately, so the time is that of the attempts and the random waits "
-        "between them."
+        "cannot be reached, the connection is refused immediately, so the time is that of the attempts and the random "
+        "waits between them."
     ]
     return section
 

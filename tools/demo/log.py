@@ -1,4 +1,4 @@
-"""What the connector complains of, kept for the case that a run fails, without secrets and without records."""
+"""Keeps the connector's errors in case a run fails, without secrets and without records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Log:
                 file.write(f"{text}\n".encode(errors="replace"))
 
     def last(self, secrets: Iterable[str]) -> str:
-        """Return the last line, empty where there is none."""
+        """Return the last line, or an empty string if there is none."""
         lines = masked(self._tail(), secrets).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
@@ -62,7 +62,7 @@ class Log:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without secrets, e-mail addresses, bodies, and what an exception quotes."""
+    """Return a text without secrets, email addresses, bodies, and values quoted by exceptions."""
     forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), repr(secret)[1:-1])}
     for form in sorted(filter(None, forms), key=len, reverse=True):
         text = text.replace(form, _HIDDEN)
