@@ -1,4 +1,4 @@
-"""`python -m sandbox serve`: a local Drift on the command line."""
+"""`python -m sandbox serve`: starts a local Drift on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox's Drift holds before anything changes: every row computed from the seed and its number.
+"""The sandbox's data before any change: each row is computed from the seed and its number.
 
 No row is stored. A conversation's times follow from its number alone and never fall as it rises, so the newest-first
 list needs no sorting whatever its size.

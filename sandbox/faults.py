@@ -1,4 +1,4 @@
-"""What can go wrong with an answer, planned per endpoint: which request it hits, how often, and how."""
+"""Simulated faults, planned per endpoint: which requests they affect, how often, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connector as a process of its own: what goes in as files, what comes out as messages of the Airbyte protocol."""
+"""Runs the connector as a process: input as files, output as messages of the Airbyte protocol."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Connector:
         return self._run("read", "--catalog", str(catalog), "--state", str(state))
 
     def keep_log(self, path: Path) -> bool:
-        """Write what the connector complained of to `path`, without secrets; return False where that is nothing."""
+        """Write the connector's errors to `path`, without secrets; return False if there are none."""
         return self._log.keep(path, self._settings.secrets)
 
     def _run(self, verb: str, *flags: str) -> Generator[Message, None, None]:
@@ -176,7 +176,7 @@ class Connector:
             raise DemoError(f"The connector crashed with exit code {code}. {self._last_words()}")
 
     def _stop(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-        """End a process that still runs; a config it hands back with its last words is saved like any other."""
+        """Stop a running process; a config in its last output is saved like any other."""
         if process.poll() is None:
             # Not SIGTERM, after which Python drops what it has not yet written.
             process.send_signal(signal.SIGINT)

@@ -105,7 +105,7 @@ class LocalDrift:
 
     @property
     def about(self) -> list[str]:
-        """What a reader must know to judge what is shown, in sentences."""
+        """Sentences with background information for the reader."""
         requests, seconds = self._sandbox.options.rate_limit or (0, 0)
         holders = self._drift.count("contacts_by_email", emails=self._emails)
         return [
@@ -130,7 +130,7 @@ class LocalDrift:
         }
 
     def count(self, stream: Stream) -> int | None:
-        """Return how many records a complete read delivers, None for what is no data of Drift's."""
+        """Return how many records a complete read delivers, or None if Drift has no such data."""
         known = stream.name in PRIMARY_KEYS
         return self._drift.count(stream.name, emails=self._emails) if known else None
 
@@ -164,7 +164,7 @@ class LocalDrift:
         return map(_named_metrics, rows) if stream.name == "conversation_metrics" else rows
 
     def change(self) -> str:
-        """Let something happen; return it in words."""
+        """Change the data, and return a description of the changes."""
         drift = self._drift
         self._newest = max(row["updatedAt"] for row in drift.expected("conversations"))
         known = {row["id"]: row["status"] for row in drift.expected("conversation_details")}
@@ -192,7 +192,7 @@ class LocalDrift:
         )
 
     def explanation(self, streams: Iterable[Stream]) -> str:
-        """Say what of an incremental read comes of the last change, and what of the look-back."""
+        """Explain which records of an incremental read come from the last change and which from the look-back."""
         more = {stream.name: self.due(stream) - self._changed for stream in streams if stream.name in LOOKBACKS}
         text = (
             f"Read 2 reads everything about the {counted(self._changed, 'conversation')} that changed, including all "

@@ -21,7 +21,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class Log:
-    """Collects in the private file `path`, which takes standard error as it comes, the lines that tell of errors."""
+    """Collects error lines in the private file `path`, which also receives standard error directly."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,7 +31,7 @@ class Log:
         return self._path.open("ab", buffering=0)
 
     def note(self, message: dict[str, Any]) -> None:
-        """Keep a message of the protocol that tells of an error; any other, and above all a record, is passed over."""
+        """Keep a protocol message about an error; ignore all others, above all records."""
         text = _text(message)
         if text:
             with self.open() as file:
@@ -43,7 +43,7 @@ class Log:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def keep(self, path: Path, secrets: Iterable[str]) -> bool:
-        """Write what was collected to `path`, readable by its owner alone; return False where that is nothing."""
+        """Write the collected lines to `path`, readable only by its owner; return False if there are none."""
         text = masked(self._tail(), secrets).strip()
         if text:
             path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ class Picture:
 
 
 def pictures(ask: Ask) -> list[Picture]:
-    """Return the pictures; one of which nothing is known says why."""
+    """Return the pictures; a picture without data says why."""
     return [
         _drawn(_conversations, ask, "conversations", "Conversations by week and status"),
         _drawn(_first_answers, ask, "first-answers", "Time to first response"),
@@ -267,7 +267,7 @@ def _status(status: str | None) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Return a share in whole percent, empty where it is none at all."""
+    """Return a share in whole percent, or an empty string for zero."""
     share = 100 * part / whole
     return "" if not part else "<1" if share < 1 else ">99" if 99 < share < 100 else f"{share:.0f}"
 

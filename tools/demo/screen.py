@@ -1,4 +1,4 @@
-"""What the demo shows: live tables in a terminal, plain lines without control codes everywhere else."""
+"""The demo's output: live tables in a terminal, plain lines without control codes elsewhere."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Screen:
     _line_at: float = field(default=0.0, init=False)
 
     def title(self, text: str, about: Sequence[str] = ()) -> None:
-        """Say what is read, and what must be known of it."""
+        """Print what is read, with background information."""
         self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"), soft_wrap=True)
         for sentence in about:
             self._prose("· ", "dim", sentence)
@@ -156,7 +156,7 @@ class Screen:
         self.console.print()
 
     def results(self, reads: Sequence[tuple[str, Reading, Sequence[Outcome]]]) -> None:
-        """Show what came of each read, under its title; a column of which nothing is known is left out."""
+        """Show the results of each read under its title; leave out columns without data."""
         known = [outcome for _, _, outcomes in reads for outcome in outcomes]
         columns = [
             column
@@ -222,7 +222,7 @@ class Screen:
             self.console.print(Text.assemble((begin, mark_style), (line, style)), soft_wrap=True)
 
     def _print(self, renderable: RenderableType) -> None:
-        """Print what consists of lines, none of them with blanks at its end."""
+        """Print lines, without trailing blanks."""
         for segments in self.console.render_lines(renderable, pad=False):
             line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
             line.rstrip()

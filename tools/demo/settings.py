@@ -1,4 +1,4 @@
-"""The connector's config: read from the user's file, lent to the connector as a private copy, saved when it changes."""
+"""The connector's config: read from the user's file, passed to the connector as a private copy, saved on changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Settings:
         _replace(copy, self._config, mode=0o600)
 
     def update(self, config: Mapping[str, Any]) -> str | None:
-        """Take over a config that the connector hands back; return what to tell the user, None where nothing changed.
+        """Accept a config from the connector; return a message for the user, or None if nothing changed.
 
         Raises:
             DemoError: it could be saved neither in the user's file nor in the rescue file.

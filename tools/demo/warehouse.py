@@ -1,4 +1,4 @@
-"""A DuckDB file with one table per stream, loaded from a read as a whole or not at all."""
+"""A DuckDB file with one table per stream. The result of a read is loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def columns(stream: Stream) -> dict[str, str]:
 
 
 def _sorted(data: Mapping[str, Any], types: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of a record fits its columns, and what does not."""
+    """Return the parts of a record that fit its columns, and the parts that do not."""
     row, other = {}, {}
     for field, value in data.items():
         kind = types.get(field)
@@ -277,7 +277,7 @@ def _properties(stream: Stream) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _latest(stream: Stream, path: Path) -> str:
-    """Return the query of a spooled stream: of each key the record that came last."""
+    """Return the query for a spooled stream: the last record of each key."""
     types = {_LINE: "BIGINT", **columns(stream), OTHER: "JSON"}
     listed = ", ".join(f"{_text(field)}: {_text(kind)}" for field, kind in types.items())
     source = f"read_json({_text(str(path))}, format='newline_delimited', columns={{{listed}}})"
