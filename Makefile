@@ -1,4 +1,5 @@
-# Needs make and Python 3.11 to 3.13 with venv. Everything else comes from requirements.lock, hash by hash, into .venv.
+# Needs make and Python 3.11 to 3.13 with venv. Everything else is installed from requirements.lock into .venv, and
+# each package is checked against its hash.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo erd test serve prove bench format lock clean \
@@ -12,12 +13,12 @@ UV := .venv/bin/uv
 TYPED := components.py sandbox source_drift tools
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A network that re-signs TLS is known to the system's certificates alone; a machine without any still has uv's own.
+# In a network that re-signs TLS, only the system's certificates work. A machine without any uses uv's own.
 SYSTEM_CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem)
 export UV_SYSTEM_CERTS ?= $(if $(SYSTEM_CERTIFICATES),true,false)
 
-# Prints the first of the candidates $(1) that is a Python for which $(2) holds. A candidate is run, not just looked up:
-# a pyenv shim stands on PATH even when the version behind it is not selected.
+# Prints the first of the candidates $(1) that is a Python for which $(2) is true. It runs each candidate, because a pyenv
+# shim is on PATH even if its version is not selected.
 first_python = for python in $(1); do \
 		"$$python" -c 'import ensurepip, sys, venv; sys.exit(not ($(2)))' 2>/dev/null && { echo "$$python"; break; }; \
 	done
@@ -34,53 +35,53 @@ PYTHON_3_13 ?= python3.13 python3 \
 
 headline = @printf '\n== %s\n' '$(1)'
 
-help: ## show this list
+help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2} \
 		/^test:/ {steps = $$0; gsub(/^test: *| *##.*/, "", steps)} \
 		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
-demo: .venv/ready ## a whole sync of the local Drift; with CONFIG=path/to/config.json of the real one
+demo: .venv/ready ## sync the local Drift into DuckDB and write a report; CONFIG=path/to/config.json syncs your real Drift
 	@$(PY) -m tools.demo $(if $(CONFIG),--config '$(CONFIG)')
 
-test: lint types yaml audit unit integration standard unit-3.13 ## everything that CI runs
+test: lint types yaml audit unit integration standard unit-3.13 ## run everything that CI runs
 	$(call headline,All passed)
 
-serve: .venv/ready ## the local Drift alone; options in ARGS='…', see make serve ARGS=--help
+serve: .venv/ready ## start the local Drift, a mock of Drift's API; make serve ARGS=--help lists the options
 	@$(PY) -m sandbox serve $(ARGS)
 
 erd: .venv/ready
 	@$(PY) -m tools.erd
 
-prove: .venv/ready ## gather the evidence for the promise into docs/reliability.md, for an hour; ARGS='--only faults' takes a part
+prove: .venv/ready ## run the reliability tests for an hour and write docs/reliability.md; ARGS='--only faults' runs a part
 	@$(PY) -m tools.evidence $(ARGS)
 
-bench: .venv/ready ## measure speed, requests, memory and growth; options in ARGS='…', see make bench ARGS=--help
+bench: .venv/ready ## measure speed, requests, memory and growth; make bench ARGS=--help lists the options
 	@$(PY) -m tools.bench $(ARGS)
 
-format: .venv/ready ## format the code and mend what can be mended
+format: .venv/ready ## format the code and fix lint errors where possible
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: .venv/ready ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes the newest versions
+lock: .venv/ready ## regenerate requirements.lock from pyproject.toml; UPGRADE=1 uses the newest versions
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' --output-file requirements.lock
 
-# The version behind `airbyte-cdk==` of a lock file.
+# Prints the version of airbyte-cdk in a lock file.
 version_of_cdk = awk -F '[= ]+' '/^airbyte-cdk==/ {print $$2}'
 
-newest: .venv/ready ## the unit tests with the newest airbyte-cdk that pyproject.toml allows
+newest: .venv/ready ## run the unit tests with the newest airbyte-cdk that pyproject.toml allows
 	@mkdir -p .tmp
 	@cp requirements.lock .tmp/newest.lock
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-header --upgrade-package airbyte-cdk --output-file .tmp/newest.lock
 	@newest=$$($(version_of_cdk) .tmp/newest.lock); locked=$$($(version_of_cdk) requirements.lock); \
 	printf '\n== Unit tests with airbyte-cdk %s, the newest allowed; %s is locked\n' "$$newest" "$$locked"; \
-	[ "$$newest" != "$$locked" ] || echo 'The newest version is the locked one: this repeats what make unit does.'
+	[ "$$newest" != "$$locked" ] || echo 'The newest version is the locked one, so this repeats make unit.'
 	@$(UV) venv --quiet --clear --python $(PY) .venv-newest
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-newest/bin/python .tmp/newest.lock
 	@.venv-newest/bin/python -m pytest -n 2 unit_tests/test_*.py -p no:cacheprovider
 
-sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as CycloneDX
+sbom: .venv/ready ## write build/sbom.json, a CycloneDX list of the packages that the connector runs with
 	@mkdir -p .tmp
 	@$(UV) pip compile pyproject.toml --constraint requirements.lock --python-version 3.11 --python-platform linux \
 		--generate-hashes --quiet --output-file .tmp/runtime.lock
@@ -90,24 +91,24 @@ sbom: .venv/ready ## write build/sbom.json: what the connector runs with, as Cyc
 		.tmp/runtime/bin/python > .tmp/sbom.json
 	@$(PY) -m tools.supply_chain.sbom build/sbom.json < .tmp/sbom.json
 
-mutants: .venv/ready ## see which changes of components.py no test notices, with mutmut; ONLY='components.x*NamedPages*' takes a part
+mutants: .venv/ready ## list the changes of components.py that no test notices, with mutmut; ONLY='components.x*NamedPages*' runs a part
 	@$(PY) -m mutmut run $(if $(ONLY),'$(ONLY)')
-	@$(PY) -m mutmut results | grep -v ': not checked$$' || echo 'A test noticed every change that was tried.'
+	@$(PY) -m mutmut results | grep -v ': not checked$$' || echo 'The tests noticed every change that was tried.'
 
 lock-pyairbyte: .venv/ready
 	@$(UV) pip compile pyproject.toml integration_tests/pyairbyte/requirements.in --group sandbox --universal \
 		--python-version 3.11 --generate-hashes --quiet $(if $(UPGRADE),--upgrade) \
 		--custom-compile-command 'make lock-pyairbyte' --output-file integration_tests/pyairbyte/requirements.lock
 
-# PyAirbyte makes an environment of its own for the connector, with uv: the locked packages go there, too.
+# PyAirbyte creates a separate environment for the connector with uv. The locked packages are installed there too.
 test-pyairbyte: .venv-pyairbyte/ready
-	$(call headline,The recipe for PyAirbyte)
+	$(call headline,Test of the PyAirbyte recipe)
 	@export PATH='$(CURDIR)/.venv-pyairbyte/bin':"$$PATH"; \
 	export UV_CONSTRAINT='$(CURDIR)/integration_tests/pyairbyte/requirements.lock'; \
 	UV_BUILD_CONSTRAINT="$$UV_CONSTRAINT" python -m pytest -p no:cacheprovider integration_tests/pyairbyte
 
 .venv-pyairbyte/ready: integration_tests/pyairbyte/requirements.lock .venv/ready
-	@echo 'Installing what integration_tests/pyairbyte/requirements.lock names'
+	@echo 'Installing integration_tests/pyairbyte/requirements.lock'
 	@$(UV) venv --quiet --clear --python $(PY) .venv-pyairbyte
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-pyairbyte/bin/python \
 		integration_tests/pyairbyte/requirements.lock
@@ -120,11 +121,11 @@ lock-recipes: .venv/ready
 		--output-file integration_tests/recipes/requirements.lock
 
 test-recipes: .venv-recipes/ready
-	$(call headline,The recipes for cron and for what .venv-recipes holds)
+	$(call headline,Tests of the recipes for cron and the tools in .venv-recipes)
 	@$(PY) -m pytest -n 2 integration_tests/recipes
 
 .venv-recipes/ready: integration_tests/recipes/requirements.lock .venv/ready
-	@echo 'Installing what integration_tests/recipes/requirements.lock names'
+	@echo 'Installing integration_tests/recipes/requirements.lock'
 	@$(UV) venv --quiet --clear --python $(PY) .venv-recipes
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-recipes/bin/python \
 		integration_tests/recipes/requirements.lock
@@ -135,23 +136,23 @@ lock-validators: .venv/ready
 		--quiet $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock-validators' \
 		--output-file tools/validators/requirements.lock
 
-# PyAirbyte, which comes with them, reports its use unless it is told not to.
+# The validators depend on PyAirbyte, which sends usage statistics unless DO_NOT_TRACK is set.
 validators: .venv-validators/ready
 	$(call headline,Validators of Airbyte)
 	@DO_NOT_TRACK=1 .venv-validators/bin/python -W ignore -m tools.validators
 
 .venv-validators/ready: tools/validators/requirements.lock .venv/ready
-	@echo 'Installing what tools/validators/requirements.lock names'
+	@echo 'Installing tools/validators/requirements.lock'
 	@$(UV) venv --quiet --clear --python $(PY) .venv-validators
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python .venv-validators/bin/python \
 		tools/validators/requirements.lock
 	@touch $@
 
-clean: ## remove everything that make and the tools have made
+clean: ## remove everything that make and the tools created
 	@rm -rf .venv .venv-3.13 .venv-newest .venv-pyairbyte .venv-recipes .venv-validators .tmp build dist .coverage .hypothesis mutants .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The steps of `make test`, each of them also a target of its own. They never run side by side, whatever -j says.
+# The steps of `make test`. Each is also a target. They never run in parallel, whatever -j says.
 .NOTPARALLEL:
 
 lint: .venv/ready
@@ -168,9 +169,9 @@ yaml: .venv/ready
 	@$(PY) -m yamllint --strict .
 
 audit: .venv/ready
-	$(call headline,Known vulnerabilities of what requirements.lock pins: pip-audit)
+	$(call headline,Known vulnerabilities in requirements.lock: pip-audit)
 	@mkdir -p .tmp
-	@# Exit code 1 with a table means vulnerabilities, without one that the advisory service could not be reached.
+	@# Exit code 1 with a table means vulnerabilities. Without a table, the advisory service could not be reached.
 	@$(PY) -m pip_audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
 		> .tmp/audit.txt 2> .tmp/audit.log; code=$$?; \
 	if [ $$code = 1 ] && [ ! -s .tmp/audit.txt ]; then \
@@ -190,14 +191,14 @@ integration: .venv/ready
 	@$(PY) -m pytest -n 4 integration_tests
 
 standard: .venv/ready
-	$(call headline,Standard tests: airbyte-cdk connector test against the sandbox)
+	$(call headline,Standard tests: airbyte-cdk connector test against the local Drift)
 	@$(PY) -m integration_tests.standard_tests
 
 unit-3.13: .venv/ready
 	$(call headline,Unit tests of the connector on Python 3.13)
 	@python=$$($(call first_python,$(PYTHON_3_13),$(IMAGE_VERSION))); \
 	if [ -z "$$python" ]; then \
-		echo 'SKIPPED: no Python 3.13 was found on this machine (PYTHON_3_13=path names one).'; \
+		echo 'SKIPPED: no Python 3.13 was found. Set PYTHON_3_13=path if you have one.'; \
 	else \
 		set -e; \
 		.venv-3.13/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python "$$python" .venv-3.13; \
@@ -206,18 +207,18 @@ unit-3.13: .venv/ready
 			$(foreach part,$(OF_THE_COMPONENTS),unit_tests/test_$(part).py); \
 	fi
 
-# The stamp is written last, so that an interrupted install is done again.
+# The stamp file is written last, so that an interrupted installation is repeated.
 .venv/ready: requirements.lock pyproject.toml
 	@if ! $(PY) -c 'import pip' 2>/dev/null; then \
 		python=$$($(call first_python,$(PYTHON),$(SUPPORTED))); \
 		if [ -z "$$python" ]; then \
-			echo 'No Python 3.11, 3.12 or 3.13 with venv was found among: $(PYTHON). PYTHON=path names another.' >&2; \
+			echo 'No Python 3.11, 3.12 or 3.13 with venv was found (tried: $(PYTHON)). Set PYTHON=path to use another.' >&2; \
 			exit 1; \
 		fi; \
-		echo "Making .venv with $$("$$python" --version)"; \
+		echo "Creating .venv with $$("$$python" --version)"; \
 		"$$python" -m venv --clear .venv; \
 	fi
-	@echo 'Installing what requirements.lock names'
+	@echo 'Installing requirements.lock'
 	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ .*--hash/p;}' requirements.lock > .venv/uv.txt
 	@$(PY) -m pip install -qq --require-hashes --no-deps --requirement .venv/uv.txt
 	@$(UV) pip sync --quiet --require-hashes --only-binary :all: --python $(PY) requirements.lock

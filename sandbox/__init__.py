@@ -1,4 +1,4 @@
-"""A local Drift for tests and demonstrations: seeded data, the documented API, and all that can go wrong with it.
+"""The local Drift, a mock of Drift's API for tests and demos: synthetic data, the documented API, and faults.
 
 with Sandbox(Drift(conversations=1_000)) as sandbox:
     requests.get(sandbox.url + "/users/list", headers={"Authorization": "Bearer sandbox-token"})

@@ -1,4 +1,4 @@
-"""`python -m sandbox serve`: a local Drift on the command line."""
+"""`python -m sandbox serve`: starts a local Drift on the command line."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from sandbox.faults import KINDS, Fault
 from sandbox.options import ALL_SCOPES, Options
 from sandbox.server import Sandbox
 
-_DRIFT = "the data"
-_BEHAVIOUR = "how Drift behaves"
+_DRIFT = "data"
+_BEHAVIOR = "Drift's behavior"
 _TOKENS = "tokens"
 _LIMITS = "limits"
 _FAULTS = "faults"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return 0, or 2 for options that cannot be used and a port that is taken."""
+    """Serve until SIGINT or SIGTERM. Return 0, or 2 if an option is invalid or the port is in use."""
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
         if not 0 <= given.port <= 65535:
             raise ValueError("--port must be 0 to 65535")
         drift = Drift(**_chosen(given, signature(Drift).parameters))
-        behaviour = Options(**_chosen(given, signature(Options).parameters))
+        behavior = Options(**_chosen(given, signature(Options).parameters))
         faults = [Fault.parse(line) for line in given.fault]
         if given.faults:
             faults += Fault.from_json(json.loads(given.faults.read_text()))
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with Sandbox(drift, behaviour, faults=faults, port=given.port) as sandbox:
-            print(f"Drift is at {sandbox.url}, token: {next(iter(behaviour.tokens), 'none, only OAuth')}", flush=True)
+        with Sandbox(drift, behavior, faults=faults, port=given.port) as sandbox:
+            print(f"Drift is at {sandbox.url}, token: {next(iter(behavior.tokens), 'none, only OAuth')}", flush=True)
             stop.wait()
     except OSError as error:
         another = "--port 8101, through make ARGS='--port 8101'"
@@ -57,102 +57,116 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chosen(given: argparse.Namespace, names: Container[str]) -> dict[str, Any]:
-    """Return the arguments that were given on the command line, so that every default stands in one place."""
+    """Return only the arguments that were given on the command line; `Drift` and `Options` define the defaults."""
     return {name: value for name, value in vars(given).items() if name in names}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A local Drift with seeded data.")
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A local mock of Drift's API.")
     serve = parser.add_subparsers(dest="command", required=True, metavar="serve").add_parser(
         "serve",
         help="serve Drift's API on 127.0.0.1",
         description="Serve Drift's API on 127.0.0.1 until interrupted. While it runs:\n"
-        "  GET  /_sandbox/journal  what was asked (?limit=100)\n"
-        "  GET  /_sandbox/counts   how many rows each stream has\n"
-        '  POST /_sandbox/change   change so many conversations: {"touch": 3, "add": 2, "delete": 1}',
+        "  GET  /_sandbox/journal  the requests so far (?limit=100)\n"
+        "  GET  /_sandbox/counts   the number of rows of each stream\n"
+        '  POST /_sandbox/change   change conversations, for example {"touch": 3, "add": 2, "delete": 1}',
         epilog=_kinds(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    serve.add_argument("--port", type=int, default=8100, help="port to listen on, 0 for a free one (default: 8100)")
+    serve.add_argument("--port", type=int, default=8100, help="port to listen on; 0 uses a free port (default: 8100)")
     _add_data(serve.add_argument_group(_DRIFT))
-    _add_behaviour(serve.add_argument_group(_BEHAVIOUR))
+    _add_behavior(serve.add_argument_group(_BEHAVIOR))
     _add_tokens(serve.add_argument_group(_TOKENS))
     _add_limits(serve.add_argument_group(_LIMITS))
-    group = serve.add_argument_group(_FAULTS, "what goes wrong; see the kinds below")
+    group = serve.add_argument_group(_FAULTS, "errors that the server simulates; the kinds are listed below")
     group.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="'KIND [METHOD] PATH [name=value …]'",
-        help="add a fault; PATH is exact, a glob, or a regular expression beginning with ^; times=3 hits three, "
-        "times=always all (default: 1), after=2 lets two pass first. Example: 'status /users/list status=429 times=3'",
+        help="add a fault; repeatable. PATH is an exact path, a glob, or a regular expression that begins with ^. "
+        "times=3 affects three requests, times=always all of them (default: 1); after=2 skips the first two. "
+        "Example: 'status /users/list status=429 times=3'",
     )
     group.add_argument(
-        "--faults", type=Path, default=None, metavar="PLAN.JSON", help='a list of {"path": …, "kind": …, …} to add'
+        "--faults",
+        type=Path,
+        default=None,
+        metavar="PLAN.JSON",
+        help='JSON list of faults: {"path": …, "kind": …, …}',
     )
     return parser
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=int, help="another seed gives other rows (default: 1)")
-    group.add_argument("--accounts", type=int, help="listed accounts (default: 120)")
-    group.add_argument("--conversations", type=int, help="conversations, up to about 1000000 (default: 500)")
-    group.add_argument("--contacts", type=int, help="contacts (default: 0.7 per conversation)")
-    group.add_argument("--users", type=int, help="agents and bots (default: 12)")
-    group.add_argument("--meetings", type=int, help="booked meetings (default: 0.05 per conversation)")
-    group.add_argument("--teams", type=int, help="teams (default: 4)")
-    group.add_argument("--playbooks", type=int, help="active playbooks (default: 8)")
-    group.add_argument("--landing-pages", type=int, help="landing pages (default: 5)")
-    group.add_argument("--messages-per-conversation", type=float, metavar="MEAN", help="mean (default: 6)")
-    group.add_argument("--history-days", type=int, help="age of the oldest conversation (default: 1095)")
-    group.add_argument("--ties", type=int, help="conversations that share one updatedAt (default: 0)")
+    group.add_argument("--seed", type=int, help="seed of the data; the same seed gives the same rows (default: 1)")
+    group.add_argument("--accounts", type=int, help="number of listed accounts (default: 120)")
+    group.add_argument("--conversations", type=int, help="number of conversations, up to about 1000000 (default: 500)")
+    group.add_argument("--contacts", type=int, help="number of contacts (default: 0.7 per conversation)")
+    group.add_argument("--users", type=int, help="number of agents and bots (default: 12)")
+    group.add_argument("--meetings", type=int, help="number of booked meetings (default: 0.05 per conversation)")
+    group.add_argument("--teams", type=int, help="number of teams (default: 4)")
+    group.add_argument("--playbooks", type=int, help="number of active playbooks (default: 8)")
+    group.add_argument("--landing-pages", type=int, help="number of landing pages (default: 5)")
+    group.add_argument("--messages-per-conversation", type=float, metavar="MEAN", help="mean number (default: 6)")
+    group.add_argument("--history-days", type=int, help="age of the oldest conversation in days (default: 1095)")
+    group.add_argument("--ties", type=int, help="number of conversations with the same updatedAt (default: 0)")
     group.add_argument(
-        "--now", type=_moment, help="no row is newer: epoch milliseconds or ISO date-time (default: a minute ago)"
+        "--now",
+        type=_moment,
+        help="no row is newer; epoch milliseconds or ISO format (default: a minute ago)",
     )
 
 
-def _add_behaviour(group: argparse._ArgumentGroup) -> None:
+def _add_behavior(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--paging",
         choices=get_args(choices.Paging),
-        help="of the conversation list: generation 1 (next), generation 2 (links) or, as recorded, both (default)",
+        help="pages of the conversation list: generation 1 (next), generation 2 (links) or both, as recorded (default)",
     )
     group.add_argument(
         "--last-page",
         choices=get_args(choices.LastPage),
-        help="how the end of a list looks: nothing named (omitted, default), null, an empty string, only more: false, "
-        "or one empty page more, which may name itself again",
+        help="how a list ends: no link (omitted, default), null, an empty string, only more: false, or an additional "
+        "empty page, which may link to itself again",
     )
     group.add_argument(
-        "--over-limit", choices=get_args(choices.OverLimit), help="page sizes above the maximum (default: clamp)"
+        "--over-limit",
+        choices=get_args(choices.OverLimit),
+        help="page sizes above the maximum (default: clamp)",
     )
     group.add_argument("--link-host", help="scheme and host of absolute links (default: https://api.drift.com)")
     group.add_argument(
         "--accounts-next",
         choices=get_args(choices.AccountsNext),
-        help="data.next as /accounts?…, /accounts/?… or absolute (default: relative)",
+        help="format of data.next: /accounts?…, /accounts/?… or an absolute URL (default: relative)",
     )
     group.add_argument(
         "--contacts-by-email",
         choices=get_args(choices.ContactsByEmail),
-        help="a single match comes in an array (default) or as an object",
+        help="return a single match in an array (default) or as an object",
     )
     group.add_argument(
         "--token-info",
         choices=get_args(choices.TokenInfo),
-        help="400: the bearer token is accepted and the body refused (default: normal)",
+        help="400: accept the bearer token but refuse the body (default: normal)",
     )
     group.add_argument(
         "--dialect",
         dest="dialects",
         action=_Dialect,
         metavar="NAME",
-        help="deviate from the documented behaviour in one way that a real backend may; repeatable",
+        help="deviate from the documented behavior in one way, as a real backend might; repeatable",
     )
     group.add_argument("--dialects", nargs=0, action=_ListDialects, help="list the dialects and exit")
-    group.add_argument("--latency", type=float, metavar="SECONDS", help="before each answer (default: 0)")
-    group.add_argument("--reports-row-cap", type=int, metavar="ROWS", help="reports are cut, their count is not")
+    group.add_argument("--latency", type=float, metavar="SECONDS", help="delay before each response (default: 0)")
+    group.add_argument(
+        "--reports-row-cap",
+        type=int,
+        metavar="ROWS",
+        help="truncate reports, but not their count",
+    )
 
 
 def _add_tokens(group: argparse._ArgumentGroup) -> None:
@@ -164,26 +178,26 @@ def _add_tokens(group: argparse._ArgumentGroup) -> None:
         help="accept this private token instead of sandbox-token; repeatable; scopes (default: all): "
         + ", ".join(ALL_SCOPES),
     )
-    group.add_argument("--token-uses", type=int, metavar="N", help="private tokens die after N requests")
-    group.add_argument("--token-seconds", type=float, metavar="S", help="private tokens die S seconds after the start")
-    group.add_argument("--client-id", help="of the OAuth app (default: sandbox-client)")
-    group.add_argument("--client-secret", help="of the OAuth app (default: sandbox-secret)")
+    group.add_argument("--token-uses", type=int, metavar="N", help="private tokens expire after N requests")
+    group.add_argument("--token-seconds", type=float, metavar="S", help="private tokens expire S seconds after start")
+    group.add_argument("--client-id", help="client ID of the OAuth app (default: sandbox-client)")
+    group.add_argument("--client-secret", help="client secret of the OAuth app (default: sandbox-secret)")
     group.add_argument("--refresh-token", help="the first refresh token (default: sandbox-refresh-1)")
-    group.add_argument("--authorization-code", help="the code that can be exchanged once (default: sandbox-code)")
+    group.add_argument("--authorization-code", help="code that can be exchanged once (default: sandbox-code)")
     group.add_argument("--oauth-scopes", type=_scopes, metavar="SCOPE,SCOPE…", help="of issued tokens (default: all)")
     group.add_argument(
-        "--oauth-names", choices=get_args(choices.OAuthNames), help="of the token answer's fields (default: snake)"
+        "--oauth-names", choices=get_args(choices.OAuthNames), help="field names in the token response (default: snake)"
     )
     group.add_argument("--access-token-seconds", type=float, metavar="S", help="life of issued tokens (default: 7200)")
-    group.add_argument("--access-token-uses", type=int, metavar="N", help="issued tokens die after N requests")
+    group.add_argument("--access-token-uses", type=int, metavar="N", help="issued tokens expire after N requests")
     group.add_argument(
         "--keep-refresh-tokens",
         dest="rotate_refresh_tokens",
         action="store_false",
-        help="a refresh answers the same refresh token again instead of a new one",
+        help="a refresh returns the same refresh token instead of a new one",
     )
     group.add_argument(
-        "--missing-scope-status", type=int, choices=(401, 403), help="when a token lacks a scope (default: 403)"
+        "--missing-scope-status", type=int, choices=(401, 403), help="status if a token lacks a scope (default: 403)"
     )
 
 
@@ -192,16 +206,16 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         "--rate-limit",
         type=_rate,
         metavar="REQUESTS/SECONDS|off",
-        help="a leaky bucket over all requests (default: 1000/20)",
+        help="leaky-bucket rate limit for all requests (default: 1000/20)",
     )
-    group.add_argument("--reports-per-minute", type=int, metavar="N", help="for /reports/ alone (default: 60)")
+    group.add_argument("--reports-per-minute", type=int, metavar="N", help="rate limit for /reports/ (default: 60)")
     group.add_argument(
-        "--retry-after", choices=get_args(choices.RetryAfter), help="how a 429 tells the wait (default: seconds)"
+        "--retry-after", choices=get_args(choices.RetryAfter), help="format of Retry-After in a 429 (default: seconds)"
     )
 
 
 class _Token(argparse.Action):
-    """Collects tokens; the first one takes the place of the default."""
+    """Collects tokens; the first one replaces the default."""
 
     def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
         name, _, scopes = values.partition("=")
@@ -218,7 +232,7 @@ class _Dialect(argparse.Action):
 
 
 class _ListDialects(argparse.Action):
-    """Prints each dialect with the reason why a backend may speak it."""
+    """Prints each dialect and why a backend may behave this way."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         width = max(map(len, DIALECTS))
@@ -235,7 +249,7 @@ def _rate(text: str) -> tuple[int, float] | None:
         return None
     requests, slash, seconds = text.partition("/")
     if not slash:
-        raise argparse.ArgumentTypeError("say REQUESTS/SECONDS, for example 1000/20, or off")
+        raise argparse.ArgumentTypeError("use REQUESTS/SECONDS, for example 1000/20, or off")
     return int(requests), float(seconds)
 
 

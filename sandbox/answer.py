@@ -1,4 +1,4 @@
-"""An answer on its way to the client."""
+"""A response before it is sent to the client."""
 
 from __future__ import annotations
 

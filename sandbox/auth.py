@@ -1,4 +1,4 @@
-"""Bearer tokens, their scopes and lives, and the OAuth token endpoint (devdocs: authentication-and-scopes)."""
+"""Bearer tokens with scopes and lifetimes, and the OAuth token endpoint (devdocs: authentication-and-scopes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox's Drift holds before anything changes: every row computed from the seed and its number.
+"""The sandbox's data before any change: each row is computed from the seed and its number.
 
 No row is stored. A conversation's times follow from its number alone and never fall as it rises, so the newest-first
 list needs no sorting whatever its size.
@@ -192,7 +192,7 @@ class Blueprint:
         return number ^ self._id_mask(number >> 6)
 
     def _make_id_mask(self, block: int) -> int:
-        # Ids do not follow updatedAt in Drift. Exchanging neighbours of 64 keeps the way back a single step; within a
+        # Ids do not follow updatedAt in Drift. Exchanging neighbors of 64 keeps the way back a single step; within a
         # tie the ids must rise with the number, because the list orders by (updatedAt, id).
         first, last = block << 6, (block << 6) + 63
         if last >= self.conversations or (first < self._tie_to and last >= self._tie_from):
@@ -200,7 +200,7 @@ class Blueprint:
         return self._draw("order", block) & 63
 
     def contact_number_of(self, number: int) -> int:
-        """Return the contact of a conversation; neighbours in time share one, and every contact has a conversation."""
+        """Return the contact of a conversation; neighbors in time share one, and every contact has a conversation."""
         if number >= self.conversations:
             return self._draw("contact_order", number) % max(1, self.contacts)
         return self._contact_shuffled(number) * self.contacts // self.conversations

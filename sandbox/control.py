@@ -1,4 +1,4 @@
-"""Endpoints under `/_sandbox/` for playing with the sandbox by hand: no part of Drift, not journaled, no token."""
+"""Endpoints under `/_sandbox/` to control the sandbox manually. Drift does not have them; they need no token."""
 
 from __future__ import annotations
 

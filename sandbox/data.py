@@ -1,4 +1,4 @@
-"""A seeded Drift: what it holds, what a complete sync must deliver, and the changes that happen to it meanwhile."""
+"""The data of the local Drift: its records, the records that a complete sync must deliver, and later changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MISSING: Final = _Missing()
 """As the value of a changed field: the key is absent from the row."""
 
 Place = tuple[int, int]
-"""Where a conversation stands in the list: (updatedAt, id); the list shows the highest first."""
+"""The position of a conversation in the list: (updatedAt, id), highest first."""
 
 
 class Page(NamedTuple):
@@ -69,7 +69,7 @@ class _Conversation:
     details: Row
     place: Place
     rank: int
-    """How many unchanged conversations stand below it."""
+    """The number of unchanged conversations below it."""
     messages: list[Row] | None = None
     readable: bool = True
 
@@ -88,25 +88,25 @@ class _Accounts:
 
 
 class Drift:
-    """All data of one organisation, equal for equal arguments.
+    """All data of one organization. The same arguments give the same data.
 
-    Rows are computed when asked for, so a Drift of a million conversations costs no more memory than a small one.
+    Rows are computed on request, so a Drift with a million conversations uses no more memory than a small one.
     Every method is thread-safe; a change is visible to the next request. Ids, times (epoch milliseconds, UTC) and key
     names are those of the API; keys are absent when unset.
 
     Args:
-        seed: any integer; another seed gives other rows of the same kind.
-        accounts: listed accounts; one soft-deleted account exists beside every 20.
+        seed: any integer; a different seed gives different rows of the same kind.
+        accounts: listed accounts; for every 20, there is one more that is soft-deleted.
         conversations: 0 to about 1,000,000.
         users: agents and bots together; every tenth, and at least one of two or more, is a bot.
-        ties: so many conversations in the middle of the list share one `updatedAt`.
-        now: epoch milliseconds that no row exceeds; a minute before the call by default.
+        ties: number of conversations in the middle of the list that share one `updatedAt`.
+        now: no row is newer than this time in epoch milliseconds; by default, a minute before the call.
         messages_per_conversation: mean; from 3 up, some threads have 50, 51, 100 and 120 messages.
-        contacts: 0.7 per conversation by default, so that neighbours in time share some.
+        contacts: 0.7 per conversation by default, so that neighbors in time share some.
         meetings: rows of booked meetings between 60 days ago and 60 days ahead, a twentieth of the conversations by
             default; Drift only shows those that start less than 30 days before the clock.
-        teams, playbooks, landing_pages: listed rows; switched-off playbooks exist beside them.
-        history_days: how far back the oldest conversation lies.
+        teams, playbooks, landing_pages: listed rows; there are also inactive playbooks, which are not listed.
+        history_days: age of the oldest conversation.
 
     Raises:
         ValueError: sizes are negative or do not fit together; the message says which.

@@ -1,7 +1,7 @@
-"""The building blocks of dialects: small deviations from the documented answers that can be combined.
+"""The building blocks of dialects: small deviations from the documented responses that can be combined.
 
-A deviation sees a request before the endpoint does, and may change its query or body or answer in place of the
-endpoint; and it sees the answer, and may change that. Functions that change an answer get a copy of their own.
+A deviation receives each request before the endpoint. It can change the query or the body, or respond instead of the
+endpoint. It also receives the response and can change it. Functions that change a response receive their own copy.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Asked:
     """A request as a dialect sees it.
 
     Attributes:
-        query, body: what the endpoint will see; may be changed in place. `body` is JSON, None where there is none.
+        query, body: what the endpoint receives; can be changed in place. `body` is JSON, or None without a body.
         drift: the data, which a dialect may change.
-        count: how many requests the dialect has concerned, this one included.
-        memory: what the dialect's deviations remember as long as the service runs.
-        disturbed: the data were changed on the occasion of this request.
+        count: how many requests the dialect has affected, including this one.
+        memory: the memory of the dialect's deviations while the service runs.
+        disturbed: whether this request caused a change of the data.
     """
 
     method: str
@@ -49,12 +49,12 @@ class Asked:
 
     @property
     def subject(self) -> str:
-        """The id in the path, or the path where it holds none."""
+        """The ID in the path, or the path if it has none."""
         found = re.search(r"/(\d+)(?:/|$)", self.path)
         return found[1] if found else self.path
 
     def first(self, name: str) -> str:
-        """The value of a query parameter, '' where there is none."""
+        """The value of a query parameter, or '' if it is missing."""
         return self.query.get(name, [""])[-1]
 
     def number(self, name: str, default: int = 0) -> int:
@@ -168,7 +168,7 @@ def wrap_in(key: str) -> Deviation:
 
 
 def unwrap() -> Deviation:
-    """Answer what stands under `data`, with what stands beside it."""
+    """Respond with the content of `data`, merged with its sibling fields."""
 
     def change(content: Any) -> Any:
         inner = found_at(content, "data")
@@ -180,7 +180,7 @@ def unwrap() -> Deviation:
 
 
 def list_at(dotted: str) -> Deviation:
-    """Move the list of rows to another place; what stood beside it goes to the root."""
+    """Move the list of rows to another place, and its sibling fields to the root."""
 
     def change(asked: Asked, content: Any) -> Any:
         place = place_of(asked.path)

@@ -1,4 +1,4 @@
-"""Drift's documented reads: each endpoint takes a call and returns the JSON it answers."""
+"""Drift's documented read endpoints: each takes a call and returns the JSON of the response."""
 
 from __future__ import annotations
 

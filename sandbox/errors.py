@@ -1,4 +1,4 @@
-"""The errors of Drift's API in both of its shapes."""
+"""The errors of Drift's API in both formats."""
 
 from __future__ import annotations
 

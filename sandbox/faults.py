@@ -1,4 +1,4 @@
-"""What can go wrong with an answer, planned per endpoint: which request it hits, how often, and how."""
+"""Simulated faults, planned per endpoint: which requests they affect, how often, and how."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
             "retry_after": None,
         },
     ),
-    "gone": ("410, as a service that was shut down", {"message": "This service has been retired"}),
-    "reset": ("the connection is reset before the answer", {}),
-    "hang": ("nothing is answered, then the connection is closed", {"seconds": 30.0}),
-    "truncated": ("the body ends before its announced length", {"share": 0.5}),
-    "slow": ("the body drips over so many seconds", {"seconds": 2.0}),
+    "gone": ("410, like a service that was shut down", {"message": "This service has been retired"}),
+    "reset": ("the connection is reset before the response", {}),
+    "hang": ("there is no response, and the connection is closed later", {"seconds": 30.0}),
+    "truncated": ("the body is shorter than its Content-Length", {"share": 0.5}),
+    "slow": ("the body is sent slowly, over this number of seconds", {"seconds": 2.0}),
     "html": ("200 with an HTML page", {"title": "Scheduled maintenance"}),
     "empty": ("200 with an empty body", {}),
     "no_content": ("204", {}),
@@ -49,22 +49,22 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "errors_body": ("200 with {'errors': [{…}]}", {"type": "server_error", "message": "Something went wrong"}),
     "missing_data": ("200 without the records; key is a dotted path", {"key": "data"}),
     "wrong_type": (
-        "200 whose records have another type: null, string, number, object or array",
+        "200 with records of a different type: null, string, number, object or array",
         {"key": "data", "to": "null"},
     ),
-    "repeated_cursor": ("names the cursor that was just used as the next one; first pages pass", {}),
+    "repeated_cursor": ("the next cursor is the one that was just used; first pages are not affected", {}),
     "foreign_link": (
-        "links to the next page lead elsewhere; {token}, {path} and {query} are filled in",
+        "links to the next page point to another host; {token}, {path} and {query} are replaced",
         {"link": "https://evil.example{path}?page_token={token}"},
     ),
     "redirect": (
-        "a redirect; {path} and {query} are filled in",
+        "a redirect; {path} and {query} are replaced",
         {"location": "https://evil.example{path}?{query}", "code": 302},
     ),
-    "empty_page": ("an empty page that names a new cursor for the same place", {}),
-    "rows_change": ("before answering, n conversations change and move to the top", {"n": 1}),
-    "rows_vanish": ("before answering, n conversations (or accounts) are deleted", {"n": 1}),
-    "body": ("a callable gets the answer and returns another (Python only)", {"change": None}),
+    "empty_page": ("an empty page with a new cursor for the same position", {}),
+    "rows_change": ("before the response, n conversations change and move to the top", {"n": 1}),
+    "rows_vanish": ("before the response, n conversations (or accounts) are deleted", {"n": 1}),
+    "body": ("a callable receives the response and returns another one (Python only)", {"change": None}),
 }
 _OTHER_TYPES: dict[str, Any] = {"null": None, "string": "unexpected", "number": 7, "object": {}, "array": []}
 _CHECKED: dict[str, Callable[[Any], bool]] = {

@@ -1,4 +1,4 @@
-"""Speaks dialects: lets each of them at a request and at its answer, and counts what it changed."""
+"""Applies each dialect to a request and its response, and counts its changes."""
 
 from __future__ import annotations
 

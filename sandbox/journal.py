@@ -1,4 +1,4 @@
-"""What was asked of the sandbox, in order of arrival."""
+"""The requests that the sandbox received, in order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the sandbox's Drift behaves where the documentation leaves a choice, and what it enforces."""
+"""Options of the sandbox: behaviors that Drift's documentation leaves open, and limits that the sandbox enforces."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ class Options:
     """Options of a sandbox; replace them while it runs with `sandbox.options = dataclasses.replace(...)`.
 
     Attributes:
-        paging: of the conversation list. `next` is generation 1 (devdocs: listing-conversations): `pagination` alone,
-            its `next` an offset as a string. `links` is generation 2 (devdocs: list-conversations): absolute links with
-            an opaque `page_token`. `both` in one answer is what recordings show.
-        last_page: how the end of a walk looks, which no documentation says. `omitted`: no next link and, in the list
-            of conversations, no `pagination`. `null` and `empty_string`: named, without a value. `more_false`:
-            `pagination` says only `more: false`. `empty_page`: one more page is named and comes back empty.
-            `empty_page_repeats`: that empty page names itself again.
-        over_limit: a page size above the maximum is lowered to it or answered with 400.
+        paging: pagination of the conversation list. `next` is generation 1 (devdocs: listing-conversations):
+            `pagination` alone, its `next` an offset as a string. `links` is generation 2 (devdocs: list-conversations):
+            absolute links with an opaque `page_token`. `both` in one response is what recordings show.
+        last_page: what the end of a list looks like, which Drift does not document. `omitted`: no next link and, in the
+            list of conversations, no `pagination`. `null` and `empty_string`: the link is present, but has no value.
+            `more_false`: `pagination` says only `more: false`. `empty_page`: there is a link to one more page, which is
+            empty. `empty_page_repeats`: that empty page links to itself.
+        over_limit: whether a page size above the maximum is lowered to it or refused with 400.
         link_host: scheme and host of absolute links.
-        accounts_next: form of `data.next` of accounts: `/accounts?…`, `/accounts/?…` or with `link_host` before it.
+        accounts_next: format of `data.next` of accounts: `/accounts?…`, `/accounts/?…` or with `link_host` before it.
         contacts_by_email: `object` sends the only match without its array, as one documentation sample does.
         tokens: private tokens and the scopes of each.
-        token_uses: how many requests each private token answers before it is refused; None for any number.
-        token_seconds: how long private tokens live from the sandbox's start.
+        token_uses: how many requests each private token is accepted for; None for any number.
+        token_seconds: lifetime of private tokens from the sandbox's start.
         client_id, client_secret, refresh_token, authorization_code: what `POST /oauth2/token` accepts.
         oauth_scopes: scopes of the tokens it issues.
         oauth_names: `camel` answers as Drift did until 2018: `accessToken`, `refreshToken`.
         access_token_seconds, access_token_uses: life of an issued access token.
-        rotate_refresh_tokens: each refresh answers a new refresh token and kills the one used.
-        missing_scope_status: 403, or the 401 that some services answer.
+        rotate_refresh_tokens: each refresh returns a new refresh token and revokes the old one.
+        missing_scope_status: 403, or 401, which some services return.
         rate_limit: (requests, seconds) of a leaky bucket over all requests; None for no limit.
-        reports_per_minute: of the bucket for `/reports/` (devdocs: conversation-reporting); None for no limit.
-        retry_after: what a 429 says about the wait.
-        reports_row_cap: a report holds no more rows, while its `count` stays true.
-        latency: seconds before each answer; requests overlap.
+        reports_per_minute: rate limit for `/reports/` (devdocs: conversation-reporting); None for no limit.
+        retry_after: the format of `Retry-After` in a 429.
+        reports_row_cap: maximum number of rows in a report; its `count` stays correct.
+        latency: seconds before each response; requests run in parallel.
         token_info: `400` refuses every body while the bearer token is accepted.
         dialects: names of `sandbox.dialects.DIALECTS`, applied in this order.
     """
@@ -90,8 +90,7 @@ class Options:
     dialects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a word that is none of the choices, a dialect that does not exist, or a limit that lets
-        nothing through."""
+        """Raises ValueError for an unknown choice, an unknown dialect, or a limit that allows no requests."""
         choices = {
             "paging": Paging,
             "last_page": LastPage,

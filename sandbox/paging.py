@@ -1,4 +1,4 @@
-"""Page tokens, offsets and the forms in which Drift names the next page."""
+"""Page tokens, offsets, and the formats of Drift's links to the next page."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def page_size(query: Query, name: str, default: int, most: int, options: Options
 
 
 def status_ids(query: Query) -> tuple[int, ...]:
-    """Raises ApiError 400 for a status id that is none of 1 OPEN, 2 CLOSED, 3 PENDING."""
+    """Raises ApiError 400 for a status ID other than 1 OPEN, 2 CLOSED or 3 PENDING."""
     given = query.get("statusId", [])
     if not all(status in ("1", "2", "3") for status in given):
         raise invalid("statusId", "statusId must be 1 (OPEN), 2 (CLOSED) or 3 (PENDING)", listed=True)
@@ -163,7 +163,7 @@ def messages_envelope(messages: list[dict[str, Any]], page: int, end: LastPage) 
 
 
 def accounts_envelope(rows: list[dict[str, Any]], total: int, index: int, size: int, options: Options) -> Any:
-    """Return one page of accounts; the way to the next one stands inside `data` (devdocs: listing-accounts)."""
+    """Return one page of accounts; the link to the next page is inside `data` (devdocs: listing-accounts)."""
     end = options.last_page
     data: dict[str, Any] = {"accounts": rows, "total": total}
     if index + size < total or (rows and end.startswith("empty_page")):

@@ -1,4 +1,4 @@
-"""A leaky bucket: so many requests at once, drained evenly over so many seconds."""
+"""A leaky bucket: it allows a number of requests at once and drains evenly over a number of seconds."""
 
 from __future__ import annotations
 

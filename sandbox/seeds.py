@@ -1,4 +1,4 @@
-"""Numbers out of a seed: integer mixing, distributions as look-up tables, and the calendar of a working business."""
+"""Pseudorandom numbers from a seed: integer mixing, distributions as lookup tables, and a business calendar."""
 
 from __future__ import annotations
 

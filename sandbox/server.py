@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: Drift's API over a seeded Drift, on loopback only."""
+"""The sandbox's HTTP server: Drift's API with synthetic data, on loopback only."""
 
 from __future__ import annotations
 

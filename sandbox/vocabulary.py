@@ -1,4 +1,4 @@
-"""The invented words of the sandbox's Drift: names, texts and places.
+"""Made-up names, texts and places for the sandbox's data.
 
 Everything is made up: domains end in `example.com`, addresses come from the documentation ranges of RFC 5737, telephone
 numbers from the fictional 555-01xx block.

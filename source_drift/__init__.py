@@ -1,1 +1,1 @@
-"""The Airbyte source connector for Drift as a command of its own: `source-drift`, or `python -m source_drift`."""
+"""The command of the Airbyte source connector for Drift: `source-drift`, or `python -m source_drift`."""

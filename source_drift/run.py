@@ -1,7 +1,7 @@
 """The console script `source-drift`: `spec`, `check`, `discover` and `read` for the manifest beside this package.
 
-The flags are those of `source-declarative-manifest`. That command is not used itself, since outside of its Docker image
-it knows only a generic spec, and asks for AIRBYTE_ENABLE_UNSAFE_CODE before it runs a components.py.
+It has the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image, it
+has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
 Checked against airbyte-cdk 7.39.1.
 """
 
@@ -24,15 +24,15 @@ _SHORTEST_SECRET = 12
 _EXPECTED = {
     "config": "a JSON object with the settings",
     "catalog": "a configured catalog: streams, each with its sync_mode",
-    "state": "a JSON list of the states that a read put out",
+    "state": "a JSON list of the states from an earlier read",
 }
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command of the Airbyte protocol; its messages go to standard output, one JSON object a line.
+    """Run one command of the Airbyte protocol and print its messages to standard output, one JSON object per line.
 
-    `args` are the words after the command's name, by default those of this process; without any the help is shown.
-    A file that cannot be used ends the process with exit code 1 after one TRACE message that names the file.
+    `args` are the arguments after the command's name, by default those of this process. Without arguments, the help is
+    shown. If a file is invalid, the process prints one TRACE message that names the file and exits with code 1.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
     try:
@@ -46,23 +46,23 @@ def main(args: list[str] | None = None) -> None:
 def create_source(args: Namespace) -> YamlDeclarativeSource:
     """Return the connector with the config, catalog and state that `args` (of `AirbyteEntrypoint.parse_args`) name.
 
-    Raises `AirbyteTracedException`, its message fit for the user, where a file is missing or malformed, or where `args`
-    ask for another manifest or other components than this connector's own.
+    Raises `AirbyteTracedException` with a message for the user if a file is missing or malformed, or if `args` name a
+    different manifest or different components.
     """
     for flag in ("manifest_path", "components_path"):
         if getattr(args, flag, None):
             option = f"--{flag.replace('_', '-')}"
-            raise _config_error(f"source-drift reads its own manifest and components: leave out {option}.")
+            raise _config_error(f"source-drift uses its own manifest and components. Remove {option}.")
 
     folder = connector_folder()
     load_components(folder / "components.py")
     config = _read(args, "config", YamlDeclarativeSource.read_config)
-    # Until the spec is known, so is not which values are secret: an error before that shows none of them.
+    # Before the spec is loaded, it is unknown which values are secret, so an error must not show any of them.
     update_secrets([text for text in _strings(config) if len(text) >= _SHORTEST_SECRET])
     catalog = _read(args, "catalog", YamlDeclarativeSource.read_catalog)
     state = _read(args, "state", YamlDeclarativeSource.read_state)
     try:
-        # All three belong here: `YamlDeclarativeSource.read` ignores the state that it is given.
+        # Pass all three here, because `YamlDeclarativeSource.read` ignores the state that it is given.
         return YamlDeclarativeSource(
             path_to_yaml=str(folder / "manifest.yaml"),
             config=config,
@@ -75,33 +75,33 @@ def create_source(args: Namespace) -> YamlDeclarativeSource:
     except Exception as error:
         raise AirbyteTracedException.from_exception(
             error,
-            message="source-drift cannot start: please check the config, and report the stack trace if it is right.",
+            message="source-drift cannot start. Check the config; if it is correct, report the stack trace.",
         ) from error
 
 
 def connector_folder() -> Path:
-    """Return the folder of manifest.yaml and components.py: this package in a wheel, the one above it in a checkout."""
+    """Return the folder of manifest.yaml and components.py: this package in a wheel, its parent in a checkout."""
     package = Path(__file__).resolve().parent
     return package if (package / "manifest.yaml").is_file() else package.parent
 
 
 def load_components(path: Path) -> None:
-    """Make the classes of `path` known under both module names by which the CDK looks for them.
+    """Register the classes of `path` under both module names that the CDK looks up.
 
-    The CDK takes a registered module as code that belongs to the connector, so no environment variable has to permit
-    it. A module of another `components.py` on the import path can not take its place.
+    The CDK trusts a registered module, so no environment variable is needed to allow it. Another `components.py` on the
+    import path cannot replace it.
     """
     name = "source_declarative_manifest.components"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python module")
-    # Before it runs, since dataclasses look up the module that they are defined in.
+    # Register it before it runs, because dataclasses look up the module that defines them.
     module = sys.modules[name] = sys.modules["components"] = module_from_spec(spec)
     spec.loader.exec_module(module)
 
 
 def _read(args: Namespace, kind: str, read: Callable[[str], Content]) -> Content | None:
-    """Return what `read` makes of the file given as --`kind`, None where the flag was not given."""
+    """Return the result of `read` for the file given as --`kind`, or None if the flag is missing."""
     path: str | None = getattr(args, kind, None)
     if path is None:
         return None

@@ -1,1 +1,1 @@
-"""What maintainers run now and then; nothing here is part of the connector or of its package."""
+"""Tools for maintainers, one folder each. None of them is part of the connector or its package."""

@@ -23,25 +23,25 @@ HEADINGS = [
     "## Setup guide",
     "## Set up Drift",
     "### Get an access token",
-    "### Or use an OAuth app",
+    "### Use OAuth instead",
     "## Set up the Drift connector in Airbyte",
     "### For Airbyte Cloud:",
     "### For Airbyte Open Source:",
-    "### What the connection test does",
+    "### Connection test",
     "## Supported sync modes",
     "## Supported Streams",
     "## How long a first sync takes",
-    "## After an interruption",
+    "## Interrupted syncs",
     "## IP allow list",
     "### Performance considerations",
     "## Data type map",
     "## Limitations & Troubleshooting",
-    "### What vanishes from Drift",
+    "### Deleted records",
     "### Personal data",
-    "### One conversation that always fails",
-    "### Messages",
-    "### Lines in the log",
-    "### From Airbyte itself",
+    "### Conversations that keep failing",
+    "### Error messages",
+    "### Log messages",
+    "### Messages from Airbyte",
     "## Changelog",
 ]
 VERBATIM = [
@@ -438,5 +438,5 @@ def test_every_behaviour_says_why() -> None:
 def test_scopes_of_the_set_up_steps() -> None:
     """The README asks for exactly the scopes of the streams, and for none that writes."""
     scopes = {stream["$parameters"]["required_scope"] for stream in STREAMS.values()} - {"of any kind"}
-    text = section(ROOT / "README.md", "A token with the least scopes")
+    text = section(ROOT / "README.md", "Get an access token")
     assert set(re.findall(r"`(\w+_(?:read|write))`", text)) == scopes, text

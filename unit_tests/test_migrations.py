@@ -78,7 +78,7 @@ def _of_fields(name: str, before: dict[str, Any], after: dict[str, Any]) -> Iter
     changed = {field for field in old.keys() & new.keys() if may_be_null(old[field]) != may_be_null(new[field])}
     wanted = {field for field in old.keys() & new.keys() if field not in keys and not may_be_null(old[field])}
     if changed and changed == wanted and all(may_be_null(new[field]) for field in wanted):
-        yield name, "every field but the key", "not null", "may be null"
+        yield name, "every field except the key", "not null", "may be null"
     else:
         yield from (
             (name, f"`{field}`", *("may be null" if may_be_null(side[field]) else "not null" for side in (old, new)))
@@ -172,7 +172,7 @@ FOUND: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None, list[tuple[
     "null everywhere": (
         stream(id=ID, a=STRICT, b=STRICT),
         stream(id=ID, a=TEXT, b=TEXT),
-        [("every field but the key", "not null", "may be null")],
+        [("every field except the key", "not null", "may be null")],
     ),
     "null in one place": (
         stream(id=ID, a=STRICT, b=STRICT),
@@ -200,8 +200,8 @@ def test_a_difference_is_seen(
 def test_the_costs_add_up() -> None:
     """What a saved selection now costs follows from the sizes that are named and from the manifest."""
     text = " ".join(section(MIGRATIONS, "Upgrading to 1.0.0").split())
-    named = re.search(r"For ([\d,]+) conversations with ([\d,]+) contacts, at (\d+) requests a second:", text)
-    each = re.search(r"one by one, ([\d.]+) seconds each", text)
+    named = re.search(r"For ([\d,]+) conversations and ([\d,]+) contacts, at (\d+) requests per second:", text)
+    each = re.search(r"one after the other, ([\d.]+) seconds each", text)
     assert named
     assert each
     conversations, contacts, rate = (int(number.replace(",", "")) for number in named.groups())
@@ -213,11 +213,11 @@ def test_the_costs_add_up() -> None:
         "contacts": ceil(contacts / rate / 60),
         "messages": ceil(conversations / rate / 60),
     }
-    rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "What is asked for")
+    rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "What is requested")
     assert [(row[2].removesuffix(" and more"), row[3]) for row in rows] == [
         (f"{pages:,}", f"{minutes['list']} minutes"),
         (f"{contacts:,}", f"{minutes['contacts']} minutes"),
         (f"{conversations:,}", f"{minutes['messages']} minutes"),
     ]
-    assert f"of a saved selection of both takes {sum(minutes.values())} minutes" in text
-    assert f"a saved `contacts` alone takes {minutes['list'] + minutes['contacts']};" in text
+    assert f"If both streams are selected, the first sync takes {sum(minutes.values())} minutes" in text
+    assert f"If only `contacts` is selected, it takes {minutes['list'] + minutes['contacts']} minutes." in text

@@ -1,5 +1,5 @@
--- How many contacts have an e-mail address of each domain, and which account is that?
--- Domains that no account has are listed too; contacts without a usable address make up the row without a domain.
+-- How many contacts have an email address in each domain, and which account has this domain?
+-- The result includes domains without an account. The row without a domain counts contacts without a usable address.
 WITH addressed AS (
   SELECT nullif(regexp_extract(lower(trim(attributes ->> '$.email')), '@([^@\s]+)$', 1), '') AS domain
   FROM contacts
@@ -13,7 +13,7 @@ known AS (
   SELECT accountId, name, targeted, regexp_replace(lower(trim(accounts.domain)), '^www\.', '') AS domain
   FROM accounts
 )
--- Two accounts that share a domain are two rows, each with all of its contacts.
+-- If two accounts share a domain, each has a row with all contacts of the domain.
 SELECT domain, contacts, accountId AS account, name, targeted
 FROM found
 LEFT JOIN known USING (domain)

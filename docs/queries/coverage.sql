@@ -1,6 +1,6 @@
--- Is everything here: the conversations that Drift counts, and what belongs to each of them?
--- Drift counts its conversations at another moment than it lists them, so a few may differ. It does not count bulk mail.
--- Conversations without a message exist, and contacts that were deleted are still named by their conversations.
+-- Is the copy complete: all conversations that Drift counts, and the records that belong to them?
+-- Drift counts conversations at a different time than it lists them, so a few may differ. It does not count bulk mail.
+-- Some conversations have no messages, and conversations still refer to deleted contacts.
 WITH counted AS (
   SELECT lower(status) AS status, sum(count) AS conversations
   FROM conversation_stats

@@ -1,18 +1,18 @@
--- How long does a contact wait for the first answer of a person, and how long for that of a bot?
--- The wait begins with the contact's first message, so that mail which an agent sends first is no answer.
+-- How long do contacts wait for the first response of a person, and of a bot?
+-- The wait begins with the contact's first message, so a message that an agent sends first does not count as a response.
 WITH written AS (
   SELECT
     conversationId,
     messages.createdAt,
     CASE
       WHEN author ->> '$.type' = 'contact' THEN 'contact'
-      -- Drift often leaves out the author's `bot`, and users that were deleted are in no list.
+      -- Drift often omits the author's `bot`, and deleted users are not listed.
       WHEN author ->> '$.type' = 'user' AND (author ->> '$.bot' = 'true' OR users.bot) THEN 'bot'
       WHEN author ->> '$.type' = 'user' THEN 'person'
     END AS writer
   FROM messages
   LEFT JOIN users ON users.id = TRY_CAST(author ->> '$.id' AS BIGINT)
-  -- The contact never sees private notes and the like.
+  -- Leave out private notes and other messages that contacts don't see.
   WHERE coalesce(type, 'chat') = 'chat'
 ),
 asked AS (

@@ -1,8 +1,8 @@
 -- How many conversations did each agent take part in, how many of them are open, and how many messages did they write?
--- Bots are left out. A user who was deleted since has no name; one with nothing to do has zeros. Private notes are no
--- messages, and a message whose author has no id is nobody's.
+-- Bots are not included. Deleted users have no name, and users without conversations have zeros. Private notes and
+-- messages without an author ID are not counted.
 WITH took_part AS (
-  -- DISTINCT, as nothing says that Drift names a participant once.
+  -- DISTINCT, because Drift may list a participant more than once.
   SELECT DISTINCT id AS conversation, status, TRY_CAST(unnest(participants ->> '$[*]') AS BIGINT) AS agent
   FROM conversation_details
 ),

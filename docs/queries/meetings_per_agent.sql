@@ -1,5 +1,5 @@
--- How many meetings were booked with each agent, and how many of them were called off?
--- A meeting of two agents counts for both. Drift names only meetings that start from 30 days before a sync on.
+-- How many meetings were booked with each agent, and how many of them were canceled?
+-- A meeting of two agents counts for both. Drift does not return meetings that started more than 30 days before a sync.
 SELECT
   agentId AS agent,
   any_value(users.name) AS name,

@@ -1,6 +1,6 @@
 -- How many of the conversations that a playbook began led to a booked meeting?
--- Drift names no meeting that started more than 30 days before a sync. So the percentage is that of the conversations
--- which began since the first meeting known: of these none is missing, if a sync has run every month.
+-- Drift does not return meetings that started more than 30 days before a sync. So the percentage includes only
+-- conversations that began after the first known meeting. It is complete if a sync ran every month.
 WITH booked AS (
   SELECT conversationId, bool_or(status IS DISTINCT FROM 'CANCELED') AS stands
   FROM meetings
@@ -17,7 +17,7 @@ begun AS (
   WHERE relatedPlaybookId IS NOT NULL
 )
 SELECT
-  -- A playbook that is switched off or deleted has an id, but no row and so no name.
+  -- An inactive or deleted playbook has an ID, but no row and therefore no name.
   coalesce(relatedPlaybookId, playbooks.id) AS playbook,
   playbooks.name,
   count(relatedPlaybookId) AS conversations,

@@ -1,5 +1,5 @@
--- How long does it take until a conversation is first closed, by the month in which it was closed?
--- Months are UTC. Conversations that were never closed have no time to close, and are left out.
+-- How long does it take until a conversation is first closed, by month of closing?
+-- Months are in UTC. Conversations that were never closed are not included.
 SELECT
   strftime(epoch_ms(firstCloseAt::BIGINT), '%Y-%m') AS month,
   count(*) AS closed,

@@ -1,5 +1,5 @@
 -- How many conversations began in each week, by inbox?
--- Weeks begin on Monday, UTC. Bulk mail is counted apart too, as nobody began those conversations.
+-- Weeks begin on Monday, UTC. Bulk mail also has its own column, because nobody began those conversations.
 SELECT
   date_trunc('week', epoch_ms(createdAt))::DATE AS week,
   inboxId AS inbox,

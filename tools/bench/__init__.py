@@ -1,1 +1,1 @@
-"""How fast, how frugal and how steady the connector is: `make bench`, see tools/bench/README.md."""
+"""Benchmarks of speed, requests, memory and growth: `make bench`, see tools/bench/README.md."""

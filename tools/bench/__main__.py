@@ -28,21 +28,21 @@ _BUSY = 0.5
 
 
 def main() -> int:
-    """Return 0 unless a run failed or lost a record; a missed target is said, and no failure."""
+    """Return 0 unless a run failed or lost a record. A missed target is printed, but is not a failure."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
-    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="this measurement; repeatable")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="run only this measurement; repeatable")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="small and noisy; writes to .tmp/bench alone")
+    size.add_argument("--quick", action="store_true", help="small and noisy; writes only to .tmp/bench")
     size.add_argument("--large", action="store_true", help="up to a million of each; takes an hour")
     given = parser.parse_args()
-    # An exit, so that what was started is ended, too.
+    # Exit normally, so that child processes are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = ROOT / ".tmp" / "bench" if given.quick else Path(__file__).resolve().parent
     sizes = QUICK if given.quick else LARGE if given.large else USUAL
     machine = report.machine()
     print(machine)
     if os.getloadavg()[0] > _BUSY:
-        print("This machine is busy: absolute figures will be worse than they are.")
+        print("This machine is busy, so absolute figures will look worse than they are.")
     sections, failed = [], []
     for name in given.only or MEASUREMENTS:
         began = time.monotonic()
@@ -56,7 +56,7 @@ def main() -> int:
             continue
         sections.append(section)
         print(report.text(section), f"\n  ({time.monotonic() - began:.0f} s)", flush=True)
-        # At once, so that an interrupted run keeps what it has.
+        # Write immediately, so that an interrupted run keeps its results.
         page = report.keep([section], machine, folder, list(MEASUREMENTS))
     print()
     if sections:

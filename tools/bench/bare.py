@@ -1,4 +1,4 @@
-"""The least that a read in Python costs: `python -m tools.bench.bare URL STREAM` (accounts, conversations or messages).
+"""The minimum cost of a read in Python: `python -m tools.bench.bare URL STREAM` (accounts, conversations or messages).
 
 One thread asks with requests, parses with orjson and prints each row as a record: no budget, no checks, no state, no
 retries. What the connector does beyond that is what it costs.

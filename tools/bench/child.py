@@ -1,4 +1,4 @@
-"""Runs one command and writes what it used: `python child.py FILE COMMAND…`.
+"""Runs one command and writes its resource usage: `python child.py FILE COMMAND…`.
 
 A process of its own, since a child's peak memory counts from that of the process that started it: this one is small,
 the one that measures is not. Imports little for the same reason. Times are of the monotonic clock, which all processes

@@ -1,4 +1,4 @@
-"""The connector as Airbyte runs it, one process a run, and the check that no record was lost."""
+"""Runs the connector as Airbyte does, one process per run, and checks that no record was lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Run:
     states: Sequence[Message]
 
     def state_bytes(self, stream: str) -> int:
-        """Bytes of the stream's last state as compact JSON, 0 where there is none."""
+        """Size in bytes of the stream's last state as compact JSON, or 0 without a state."""
         return sum(
             len(orjson.dumps(state["stream"]["stream_state"]))
             for state in self.states

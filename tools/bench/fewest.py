@@ -1,4 +1,4 @@
-"""How many requests a sync makes, against the fewest with which Drift's API could give the same."""
+"""Compares the number of requests of a sync with the minimum that Drift's API allows for the same data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MESSAGES = 50
 def measure(sizes: Sizes, _: Path) -> Section:
     """Requests made by a first sync ÷ the fewest, by kind."""
     size = sizes.request_conversations
-    section = Section("requests", f"Requests made ÷ the fewest, {size:,} conversations")
+    section = Section("requests", f"Requests ÷ minimum number of requests, {size:,} conversations")
     section.columns = ["request", "made", "fewest", "ratio"]
     drift = Drift(conversations=size)
     with unlimited() as manifest, Sandbox(drift, UNLIMITED) as sandbox:
@@ -35,9 +35,9 @@ def measure(sizes: Sizes, _: Path) -> Section:
     longer = least.total() - least[LIST] + ceil(size / _LONG_PAGE)
     section.at_most(f"all, list pages of {_LONG_PAGE}", made.total() / longer, TARGET)
     section.notes = [
-        f"The list of conversations is asked for in pages of {_PAGE}, as the first request cannot know which of the "
-        f"two generations of paging answers; the newer one alone allows {_LONG_PAGE}. A walk of several pages is "
-        "followed by a shorter one, for what moved meanwhile.",
+        f"The connector requests the list of conversations in pages of {_PAGE}, because at the first request it does "
+        f"not know which of the two generations of pagination Drift uses; only the newer one allows {_LONG_PAGE}. If "
+        "the list has several pages, the connector then reads the first ones again to find updates.",
     ]
     return section
 

@@ -1,4 +1,4 @@
-"""How time and requests grow with the number of conversations, in a first sync and in one that finds nothing new."""
+"""Measures how time and requests grow with the number of conversations, in a first sync and in an idle sync."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def measure(sizes: Sizes, _: Path) -> Section:
             section.at_most(f"idle {stream} of {sizes.idle:,}: requests", requests, IDLE_TARGET, "{:.0f}")
         _row(section, sandbox, "idle", sizes.idle, _caught_up(sandbox, *INCREMENTAL), *INCREMENTAL)
     section.notes = [
-        f"At {_RATE} requests a second and no latency. An idle sync finds nothing new. Where the first one is not in "
-        f"the table, its state comes from a sync with a `start_date` {_RECENT_DAYS} days back, which ends in the same "
-        "state.",
+        f"Measured at {_RATE} requests per second, without latency. An idle sync finds no new data. If the table has "
+        "no first sync for a row, its state comes from a sync with a `start_date` "
+        f"{_RECENT_DAYS} days ago, which ends in the same state.",
     ]
     return section
 

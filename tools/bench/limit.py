@@ -1,4 +1,4 @@
-"""How close a sync comes to the rate limit, and what eats the rest."""
+"""Measures how close a sync comes to the rate limit, and where the rest of the time goes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure(sizes: Sizes, folder: Path) -> Section:
 
 
 def measure_large(sizes: Sizes, _: Path) -> Section | None:
-    """The same of a larger Drift, without a picture; None where the sizes name none."""
+    """The same with a larger Drift and without a picture; None if `sizes` has no larger one."""
     return _measured("limit-large", sizes.limit_large, sizes.limit_rates)[0] if sizes.limit_large else None
 
 
@@ -49,9 +49,9 @@ def _measured(name: str, conversations: int, limits: Sequence[int]) -> tuple[Sec
         started = [pool.submit(_one, conversations, *cell, place) for place, cell in enumerate(cells)]
     panels = [_noted(section, one.result()) for one in started]
     section.notes = [
-        "Seconds under start, list, between, within and end are those in which the limit was not used; together they "
-        "are the wall time less requests ÷ limit. A gap of up to a second is no loss: the budget lets a second's "
-        "requests go at once. All rows were measured side by side.",
+        "The columns start, list, between, within and end show the seconds in which the rate limit was not used. Their "
+        "sum is the wall time minus requests ÷ limit. A gap of up to a second loses nothing, because the budget allows "
+        "the requests of one second to be sent at once. All rows were measured in parallel.",
     ]
     return section, panels
 
@@ -70,7 +70,7 @@ def _one(conversations: int, latency: int, limit: int, place: int) -> _Sync:
         # Only the start needs the processor for itself.
         time.sleep(place * _START)
         run = read(sandbox, *OF_CONVERSATIONS, max_requests_per_second=limit)
-        return _Sync(f"{latency} ms, {limit} a second", limit, run.usage, sandbox.journal.requests())
+        return _Sync(f"{latency} ms, {limit} per second", limit, run.usage, sandbox.journal.requests())
 
 
 def _noted(section: Section, sync: _Sync) -> Panel:

@@ -1,4 +1,4 @@
-"""How much memory a sync holds at most, and how large its state is."""
+"""Measures the peak memory of a sync and the size of its state."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ def measure(sizes: Sizes, _: Path) -> Section:
     for stream in INCREMENTAL:
         section.at_most(f"state of {stream}", run.state_bytes(stream), STATE_TARGET, "{:,.0f}", " bytes")
     section.notes = [
-        f"Messages come {_MEAN} to a conversation, without a limit of requests. The router is fed alone, in a process "
-        "of its own, against one without conversations; a sync that lists as many holds that beside the largest read.",
-        f"Up to {_ALL_IS_FULL:,} messages memory grows with what the CDK keeps, the cursors of 25,000 conversations "
-        "and 10,000 records; beyond, it must not.",
+        f"Each conversation has {_MEAN} messages on average, and there is no rate limit. The router runs alone in a "
+        "separate process, and the memory of a router without conversations is subtracted. A sync that lists the same "
+        "number of conversations needs this memory in addition to the largest read.",
+        f"Up to {_ALL_IS_FULL:,} messages, memory grows because the CDK keeps the cursors of 25,000 conversations and "
+        "10,000 records. Beyond that, it must not grow.",
     ]
     return section
 

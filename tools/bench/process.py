@@ -1,4 +1,4 @@
-"""A command as a process of its own: when it began and ended, what it used, and when it said something first."""
+"""Runs a command as a process and records its start, end, resource usage and first output."""
 
 from __future__ import annotations
 

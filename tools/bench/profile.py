@@ -1,4 +1,4 @@
-"""Whose code the processor runs while the connector reads, as py-spy sees it."""
+"""Measures with py-spy which packages use the CPU while the connector reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Key = TypeVar("_Key")
 
 def measure(sizes: Sizes, _: Path) -> Section:
     """Share of each package in the processor time of a read, less that of a read of an empty Drift."""
-    section = Section("profile", "Whose code the processor runs")
+    section = Section("profile", "CPU time by package")
     section.columns = ["package, and its functions with what they call in Python itself", "conversations", "messages"]
     conversations, mean = sizes.threads[0]
     drifts = {
@@ -45,8 +45,8 @@ def measure(sizes: Sizes, _: Path) -> Section:
         shares = [_share(looks[package, function], looks) for looks in seen.values()]
         section.rows.append([f"· {package}: {function}", *shares])
     section.notes = [
-        f"py-spy looks {_RATE} times a second at the thread that holds Python's lock. A look counts for the innermost "
-        "function that is not of Python's own library. Looks: "
+        f"py-spy samples the thread that holds the GIL {_RATE} times per second. A sample counts for the innermost "
+        "function outside the standard library. Number of samples: "
         f"{', '.join(f'{looks.total():,}' for looks in packages.values())}.",
     ]
     return section

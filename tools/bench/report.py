@@ -1,4 +1,4 @@
-"""Figures beside their targets: on the screen, in results.json and, made from that, in results.md."""
+"""Shows figures and their targets on the screen, and writes them to results.json and results.md."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Section:
     """What one measurement found.
 
     Attributes:
-        figures: those with a target; ratios, and what else does not hang on the machine, first.
+        figures: those with a target; ratios and other figures that do not depend on the machine come first.
         columns, rows: a table of the figures behind them.
-        notes: sentences on how to read them.
-        picture: the name of an image beside the results, or none.
+        notes: sentences that explain the figures.
+        picture: the file name of an image in the same folder, or empty.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Section:
     picture: str = ""
 
     def at_most(self, name: str, value: float, target: float, form: str = "{:.3f}", unit: str = "") -> None:
-        """Add a figure that should not exceed its target; `form` shows both, `unit` goes behind them."""
+        """Add a figure that should not exceed its target; `form` formats both, `unit` is appended."""
         shown = [form.format(number) + unit for number in (value, target)]
         self.figures.append(Figure(name, shown[0], f"≤ {shown[1]}", value <= target))
 
@@ -62,7 +62,7 @@ class Section:
 
 
 def spread(values: Sequence[float], form: str = "{:,.0f}") -> str:
-    """`median (least to most)`, or the one value that there is."""
+    """`median (minimum to maximum)`, or the value if there is only one."""
     shown = [form.format(value) for value in (median(values), min(values), max(values))]
     return shown[0] if len(values) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"
 
@@ -93,7 +93,7 @@ def text(section: Section) -> str:
 
 
 def machine() -> str:
-    """The machine, the versions and the connector that were measured, and how busy the machine was before."""
+    """The machine, the versions, the connector's files, and the load before the run."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -110,7 +110,7 @@ def machine() -> str:
 
 
 def keep(sections: Sequence[Section], measured_on: str, folder: Path, order: Sequence[str]) -> Path:
-    """Write results.json and results.md into `folder`; sections that were not measured stay as they were.
+    """Write results.json and results.md into `folder`; sections that were not measured stay unchanged.
 
     Returns:
         The path of results.md.
@@ -132,7 +132,7 @@ def markdown(kept: Mapping[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        "Written by `make bench`; [README.md](README.md) says what each figure means and how to measure it again.",
+        "`make bench` writes this page. [README.md](README.md) explains what each figure means and how to measure it.",
         "",
         "| Measurement | Figure | Measured | Target | |",
         "|---|---|--:|--:|---|",
@@ -145,7 +145,7 @@ def markdown(kept: Mapping[str, Any]) -> str:
     machines: dict[str, list[str]] = {}
     for name, section in kept.items():
         machines.setdefault(section["machine"], []).append(name)
-    lines += ["", "Absolute figures, above and below, are those of this machine on this day:", ""]
+    lines += ["", "All absolute figures on this page were measured on the following machine and day:", ""]
     lines += [f"- {', '.join(names)}: {one}." for one, names in machines.items()]
     for section in kept.values():
         lines += ["", f"## {section['title']}", ""]

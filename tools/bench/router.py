@@ -1,4 +1,4 @@
-"""Feeds the router of the conversations' children alone: `python -m tools.bench.router CONVERSATIONS`.
+"""Runs only the router of the conversations' children: `python -m tools.bench.router CONVERSATIONS`.
 
 The parent is made up, so that no answer, cache or queue counts: the peak memory of this process against that of one
 without conversations is the router's.

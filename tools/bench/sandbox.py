@@ -1,4 +1,4 @@
-"""How fast the sandbox answers: `python -m tools.bench.sandbox`.
+"""Measures how fast the sandbox responds: `python -m tools.bench.sandbox`.
 
 The server runs in this process, the load comes from another one over keep-alive connections, so that the processor time
 of this process is the server's alone. Every request asks for something else: no answer can come from a cache. Prints

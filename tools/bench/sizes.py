@@ -1,4 +1,4 @@
-"""How large a measurement is."""
+"""The sizes of the measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes until something comes: the first record, and the verdict of `check`."""
+"""Measures the time to the first record and to the result of `check`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IMPORT = "from airbyte_cdk.cli.source_declarative_manifest import run"
 
 def measure(sizes: Sizes, _: Path) -> Section:
     """Seconds from the start of the process to the first record and to the end of `check`."""
-    section = Section("startup", "Seconds until something comes")
+    section = Section("startup", "Startup time in seconds")
     section.columns = ["what", "seconds", "CPU s"]
     imports = [_import() for _ in range(sizes.runs)]
     with Sandbox(Drift(conversations=_CONVERSATIONS), Options(rate_limit=None)) as sandbox:
@@ -38,8 +38,9 @@ def measure(sizes: Sizes, _: Path) -> Section:
         ["check, nobody answers", *(spread([seconds[at] for seconds in dead], "{:.2f}") for at in (0, 1))],
     ]
     section.notes = [
-        f"Medians; in brackets, least and most of {sizes.runs} runs. Where nobody answers, the connection is refused "
-        "at once: the time is that of the attempts and of the waits between them, which are random."
+        f"The figures are medians, with the minimum and maximum of {sizes.runs} runs in parentheses. If Drift "
+        "cannot be reached, the connection is refused immediately, so the time is that of the attempts and the random "
+        "waits between them."
     ]
     return section
 

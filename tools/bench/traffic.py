@@ -1,4 +1,4 @@
-"""What the journal of a run says: which stream asked, when, and what ate the time that the limit left unused."""
+"""Analyzes the journal of a run: which stream sent requests, when, and why the rate limit was not fully used."""
 
 from __future__ import annotations
 

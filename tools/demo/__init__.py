@@ -1,1 +1,1 @@
-"""`make demo`: a whole sync of a local Drift, or of the real one, into a DuckDB file, held against what is in Drift."""
+"""`make demo`: syncs a local Drift, or the real one, into a DuckDB file and compares the file with Drift."""

@@ -1,8 +1,8 @@
-"""`python -m tools.demo [--config PATH]`: says what is missing where the demo cannot run, otherwise runs it."""
+"""`python -m tools.demo [--config PATH]`: runs the demo, or says what is missing if it cannot run."""
 
 import sys
 
-# Ahead of the imports, which an older Python could not even compile.
+# Before the imports, because an older Python could not even compile them.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("The demo needs Python 3.11 or newer; `make demo` finds one and installs the rest.")
 

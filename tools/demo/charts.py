@@ -1,6 +1,6 @@
-"""Stacked bars, drawn by Altair as SVG for a page: once for a desk and once for a phone.
+"""Stacked bars, drawn by Altair as SVG for a page: one for desktops and one for phones.
 
-The colours are variables of the page, so that one picture serves light and dark.
+The colors are variables of the page, so one picture works in light and dark mode.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Column:
 
     values: Sequence[float]
     text: str
-    """What the pointer shows."""
+    """The tooltip."""
     label: str = ""
-    """What stands above the bar."""
+    """The label above the bar."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The connector as a process of its own: what goes in as files, what comes out as messages of the Airbyte protocol."""
+"""Runs the connector as a process: input as files, output as messages of the Airbyte protocol."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Connector:
                 self._pass_on(message)
                 status = message.get("connectionStatus", status)
         if status is None:
-            raise DemoError(f"The connector's check ended without a result. {self._last_words()}")
+            raise DemoError(f"The connector's check returned no result. {self._last_words()}")
         if status.get("status") != "SUCCEEDED":
             raise DemoError(f"The check failed: {reason_of(status.get('message')) or 'the connector gave no reason'}")
 
@@ -141,7 +141,7 @@ class Connector:
         return self._run("read", "--catalog", str(catalog), "--state", str(state))
 
     def keep_log(self, path: Path) -> bool:
-        """Write what the connector complained of to `path`, without secrets; return False where that is nothing."""
+        """Write the connector's errors to `path`, without secrets; return False if there are none."""
         return self._log.keep(path, self._settings.secrets)
 
     def _run(self, verb: str, *flags: str) -> Generator[Message, None, None]:
@@ -173,10 +173,10 @@ class Connector:
         if code and verb != "read":
             raise DemoError(trace or f"The connector's {verb} ended with exit code {code}. {self._last_words()}")
         if code and trace is None:
-            raise DemoError(f"The connector broke down with exit code {code}. {self._last_words()}")
+            raise DemoError(f"The connector crashed with exit code {code}. {self._last_words()}")
 
     def _stop(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-        """End a process that still runs; a config it hands back with its last words is saved like any other."""
+        """Stop a running process; a config in its last output is saved like any other."""
         if process.poll() is None:
             # Not SIGTERM, after which Python drops what it has not yet written.
             process.send_signal(signal.SIGINT)
@@ -206,7 +206,7 @@ class Connector:
 
     def _last_words(self) -> str:
         last = self._log.last(self._settings.secrets)
-        return f"Its last words: {last}" if last else "It said nothing."
+        return f"Last output: {last}" if last else "It printed nothing."
 
 
 def parse(line: bytes) -> Message | None:
@@ -224,10 +224,10 @@ def parse(line: bytes) -> Message | None:
             message = _repaired(line)
         except ValueError:
             raise DemoError(
-                f"The connector wrote a line of {len(line)} bytes that is no whole message: a record may be lost."
+                f"The connector wrote an incomplete message of {len(line)} bytes: a record may be lost."
             ) from None
     if not isinstance(message.get("type"), str):
-        raise DemoError("The connector wrote a JSON object that is no message of the Airbyte protocol.")
+        raise DemoError("The connector wrote a JSON object that is not an Airbyte protocol message.")
     if message["type"] == "RECORD" and not _is_record(message.get("record")):
         raise DemoError("The connector wrote a RECORD message without the name of its stream or without data.")
     return message  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The one way in which the demo says that it cannot go on."""
+"""The error that the demo raises when it cannot continue."""
 
 
 class DemoError(Exception):

@@ -1,4 +1,4 @@
-"""The Drift of the demo where there is no account: a sandbox of believable size that knows what a read must deliver."""
+"""The demo's Drift without an account: a sandbox of realistic size that knows what a read must deliver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONVERSATIONS, ACCOUNTS, USERS, MEETINGS = 450, 400, 14, 80
 LOOKBACKS = {"conversation_metrics": 86_400_000, "conversations": 600_000}
 """How far before a state each stream is read again, in milliseconds, as the manifest says it."""
 INCREMENTAL = {"conversations", "messages", "conversation_details", "contacts", "conversation_metrics"}
-"""The streams of which a second read brings only what changed."""
+"""The streams for which a second read returns only changes."""
 
 _SEED = 1
 _DAYS = 365
@@ -105,17 +105,17 @@ class LocalDrift:
 
     @property
     def about(self) -> list[str]:
-        """What a reader must know to judge what is shown, in sentences."""
+        """Sentences with background information for the reader."""
         requests, seconds = self._sandbox.options.rate_limit or (0, 0)
         holders = self._drift.count("contacts_by_email", emails=self._emails)
         return [
-            f"Each answer takes {_LATENCY} s. It throttles beyond {requests:,} requests in {seconds:.0f} s; the "
-            f"connector asks at most {_REQUESTS_PER_SECOND} a second.",
-            f"The config sets start_date to {self._start_date}, which is before the oldest conversation and so leaves "
-            "nothing out: without it the reports since 2014 alone would take three minutes.",
-            f"Its contact_emails are {len(self._emails)} addresses that {holders} contacts have.",
-            "1 conversation and 1 contact were deleted, but are still named by the list of conversations: both are to "
-            "be skipped, and told.",
+            f"Each response takes {_LATENCY} s. The local Drift throttles more than {requests:,} requests in "
+            f"{seconds:.0f} s; the connector sends at most {_REQUESTS_PER_SECOND} per second.",
+            f"The config sets start_date to {self._start_date}, which is before the oldest conversation, so no data "
+            "is left out. Without it, the reports since 2014 alone would take three minutes.",
+            f"Its contact_emails contain {len(self._emails)} addresses; {holders} contacts have one of them.",
+            "1 conversation and 1 contact were deleted, but the list of conversations still contains their IDs: the "
+            "connector has to skip and log both.",
         ]
 
     def config(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class LocalDrift:
         }
 
     def count(self, stream: Stream) -> int | None:
-        """Return how many records a complete read delivers, None for what is no data of Drift's."""
+        """Return how many records a complete read delivers, or None if Drift has no such data."""
         known = stream.name in PRIMARY_KEYS
         return self._drift.count(stream.name, emails=self._emails) if known else None
 
@@ -164,7 +164,7 @@ class LocalDrift:
         return map(_named_metrics, rows) if stream.name == "conversation_metrics" else rows
 
     def change(self) -> str:
-        """Let something happen; return it in words."""
+        """Change the data, and return a description of the changes."""
         drift = self._drift
         self._newest = max(row["updatedAt"] for row in drift.expected("conversations"))
         known = {row["id"]: row["status"] for row in drift.expected("conversation_details")}
@@ -192,17 +192,17 @@ class LocalDrift:
         )
 
     def explanation(self, streams: Iterable[Stream]) -> str:
-        """Say what of an incremental read comes of the last change, and what of the look-back."""
+        """Explain which records of an incremental read come from the last change and which from the look-back."""
         more = {stream.name: self.due(stream) - self._changed for stream in streams if stream.name in LOOKBACKS}
         text = (
-            f"Read 2 brings everything about the {counted(self._changed, 'conversation')} that changed, with all "
-            "messages, since old ones can be edited."
+            f"Read 2 reads everything about the {counted(self._changed, 'conversation')} that changed, including all "
+            "messages, because old messages can be edited."
         )
         if any(more.values()):
             listed = " and ".join(f"{number:,} of {name}" for name, number in more.items() if number)
             text += (
-                f" What else comes has not changed, {listed}: the last 10 minutes before a state are always read "
-                "again, of conversation_metrics the last day."
+                f" It also reads unchanged records again, {listed}: every sync includes the last 10 minutes before a "
+                "state, and for conversation_metrics the last day."
             )
         return text
 

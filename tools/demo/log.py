@@ -1,4 +1,4 @@
-"""What the connector complains of, kept for the case that a run fails, without secrets and without records."""
+"""Keeps the connector's errors in case a run fails, without secrets and without records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class Log:
-    """Collects in the private file `path`, which takes standard error as it comes, the lines that tell of errors."""
+    """Collects error lines in the private file `path`, which also receives standard error directly."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,19 +31,19 @@ class Log:
         return self._path.open("ab", buffering=0)
 
     def note(self, message: dict[str, Any]) -> None:
-        """Keep a message of the protocol that tells of an error; any other, and above all a record, is passed over."""
+        """Keep a protocol message about an error; ignore all others, above all records."""
         text = _text(message)
         if text:
             with self.open() as file:
                 file.write(f"{text}\n".encode(errors="replace"))
 
     def last(self, secrets: Iterable[str]) -> str:
-        """Return the last line, empty where there is none."""
+        """Return the last line, or an empty string if there is none."""
         lines = masked(self._tail(), secrets).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def keep(self, path: Path, secrets: Iterable[str]) -> bool:
-        """Write what was collected to `path`, readable by its owner alone; return False where that is nothing."""
+        """Write the collected lines to `path`, readable only by its owner; return False if there are none."""
         text = masked(self._tail(), secrets).strip()
         if text:
             path.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ class Log:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without secrets, e-mail addresses, bodies, and what an exception quotes."""
+    """Return a text without secrets, email addresses, bodies, and values quoted by exceptions."""
     forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), repr(secret)[1:-1])}
     for form in sorted(filter(None, forms), key=len, reverse=True):
         text = text.replace(form, _HIDDEN)

@@ -1,4 +1,4 @@
-"""What a read came to, stream by stream, and whether that is everything."""
+"""The result of a read, stream by stream, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Knowing(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one stream in one read; None stands for what cannot be told."""
+    """The result of one stream in one read; None means unknown."""
 
     stream: str
     records: int
@@ -51,8 +51,8 @@ def outcomes(
 ) -> list[Outcome]:
     """Return what became of each stream; `drift` is what was read, where it can be asked.
 
-    A `whole` read brings every record, any other of an incremental stream only what changed. Either way its table must
-    hold afterwards what is in Drift, row by row, and each answer that something is gone must have been told as a skip.
+    A `whole` read returns every record; any other read returns only the changes of an incremental stream. Afterwards,
+    the table must have the same rows as Drift, and the connector must have logged a skip for each 404.
     """
     requests = drift.requests() if drift else None
     gone = drift.gone() if drift else {}
@@ -62,15 +62,15 @@ def outcomes(
         in_drift = drift.count(stream) if drift else None
         fault: str | None = None
         if progress.state is not State.COMPLETE:
-            fault = progress.error or reading.error or "the connector ended before it had read all of it."
+            fault = progress.error or reading.error or "the connector ended before the stream was read completely."
         elif drift and in_drift is not None:
             due, not_found = drift.due(stream), gone.get(stream.name, 0)
             if progress.records != due:
                 were = "was" if progress.records == 1 else "were"
-                fault = f"{counted(progress.records, 'record')} {were} read, not the {due:,} that had to be."
+                fault = f"{counted(progress.records, 'record')} {were} read instead of {due:,}."
             elif progress.skipped != not_found:
                 skips = counted(progress.skipped, "skip")
-                fault = f"{skips} told, but Drift answered 404 to {counted(not_found, 'request')}."
+                fault = f"{skips} logged, but Drift responded with 404 to {counted(not_found, 'request')}."
             elif stream.key:
                 fault = _difference(stream, warehouse.rows(stream), drift.rows(stream))
         results.append(
@@ -102,9 +102,9 @@ def _difference(
         elif any(row[field] != value for field, value in wanted.items() if field in row):
             stale.append(key)
     if missing:
-        return f"{counted(len(missing), 'record')} of Drift {_are(missing)} missing in DuckDB, such as {missing[0]}."
+        return f"{counted(len(missing), 'record')} in Drift {_are(missing)} missing in DuckDB, such as {missing[0]}."
     if stale:
-        return f"{counted(len(stale), 'row')} in DuckDB {_are(stale)} not as in Drift, such as {stale[0]}."
+        return f"{counted(len(stale), 'row')} in DuckDB {_are(stale)} not the same as in Drift, such as {stale[0]}."
     if rows:
         return f"{counted(len(rows), 'row')} in DuckDB {_are(rows)} not in Drift, such as {next(iter(rows))}."
     return None

@@ -1,4 +1,4 @@
-"""The pictures of the report: each a question of DuckDB, drawn, in a sentence, and as a table for who cannot see it."""
+"""The charts of the report: each is a DuckDB query, shown as a chart, a sentence, and a table for screen readers."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class Picture:
 
 
 def pictures(ask: Ask) -> list[Picture]:
-    """Return the pictures; one of which nothing is known says why."""
+    """Return the pictures; a picture without data says why."""
     return [
         _drawn(_conversations, ask, "conversations", "Conversations by week and status"),
-        _drawn(_first_answers, ask, "first-answers", "Time to the first answer"),
+        _drawn(_first_answers, ask, "first-answers", "Time to first response"),
         _drawn(_messages, ask, "messages", "Messages by hour of day"),
     ]
 
@@ -108,7 +108,7 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
     if len(days) > 1:
         text = (
             f"{counted(sum(totals), 'conversation')} began in {len(days):,} {unit}s, "
-            f"{sum(totals) / len(days):,.1f} a {unit}. The most, {totals[peak]:,}, in {_period(unit, days[peak])}."
+            f"{sum(totals) / len(days):,.1f} per {unit}. The peak is {totals[peak]:,}, in {_period(unit, days[peak])}."
         )
     columns = _columns([_period(unit, day) for day in days], layers, table, _short(unit, days[peak]))
     return Picture(
@@ -117,7 +117,7 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
         text,
         [Panel("", text, drawn(columns, [layer.colour for layer in layers], [*days, following(unit, days[-1])]))],
         layers,
-        ["Weeks begin on Monday, UTC." if unit == "week" else f"{unit.title()}s are those of UTC.", *notes],
+        ["Weeks begin on Monday, UTC." if unit == "week" else f"{unit.title()}s are in UTC.", *notes],
         [unit, *(layer.name for layer in layers), "together"],
         [[day.isoformat(), *values, sum(values)] for day, values in zip(days, table, strict=True)],
     )
@@ -126,7 +126,7 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
 def _first_answers(ask: Ask, name: str, title: str) -> Picture:
     summary = ask((DEFINITIONS / "first_human_response.sql").read_text(encoding="utf-8")).rows
     if not summary:
-        raise Nothing("No contact has written in what was read.")
+        raise Nothing("No message of a contact was read.")
     rows = ask(query("first_answers", "first_human_response")).rows
     steps = sorted({row[1] for row in rows})
     waits = [*(f"{_wait(step)} to {_wait(end)}" for step, end in pairwise(steps)), f"{_wait(steps[-1])} and more"]
@@ -163,7 +163,7 @@ def _first_answers(ask: Ask, name: str, title: str) -> Picture:
             )
             for writer, made in bars.items()
         ],
-        notes=[f"In percent of the {talks}. The wait begins with the contact's first message."],
+        notes=[f"Percentage of the {talks}. The wait begins with the contact's first message."],
         columns=["wait", *(_WRITERS[writer] for writer in bars)],
         rows=[
             *([wait, *values] for wait, *values in zip(waits, *answers.values(), strict=True)),
@@ -182,7 +182,7 @@ def _messages(ask: Ask, name: str, title: str) -> Picture:
     peak = totals.index(max(totals))
     hours = [f"{hour:02}:00 to {hour + 1:02}:00" for hour in range(24)]
     text = (
-        f"{counted(sum(totals), 'message')}. The most in an hour of the day, {totals[peak]:,}, from {hours[peak]} UTC."
+        f"{counted(sum(totals), 'message')}. The busiest hour of the day is {hours[peak]} UTC, with {totals[peak]:,}."
     )
     marks: dict[float, str] = {hour: f"{hour:02}:00" for hour in range(0, 24, 3)}
     return Picture(
@@ -191,7 +191,7 @@ def _messages(ask: Ask, name: str, title: str) -> Picture:
         text,
         [Panel("", text, drawn(_columns(hours, layers, table), [layer.colour for layer in layers], marks))],
         layers,
-        ["Hours are UTC. Messages that no contact sees, such as private notes, are left out.", *notes],
+        ["Hours are UTC. Messages that contacts can't see, such as private notes, are not included.", *notes],
         ["hour", *(layer.name for layer in layers), "together"],
         [[hour, *values, sum(values)] for hour, values in zip(hours, table, strict=True)],
     )
@@ -207,8 +207,8 @@ def _left_out(rows: Sequence[Row], timed: Sequence[Row], noun: str) -> list[str]
     if not rows:
         raise Nothing(f"No {noun}s were read.")
     if not timed:
-        raise Nothing(f"{counted(untimed, noun)} {'was' if untimed == 1 else 'were'} read, without a usable time.")
-    return [f"Not drawn: {counted(untimed, noun)} without a usable time."] if untimed else []
+        raise Nothing(f"{counted(untimed, noun)} {'was' if untimed == 1 else 'were'} read, but without a usable time.")
+    return [f"Not shown: {counted(untimed, noun)} without a usable time."] if untimed else []
 
 
 def _stack(
@@ -267,7 +267,7 @@ def _status(status: str | None) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Return a share in whole percent, empty where it is none at all."""
+    """Return a share in whole percent, or an empty string for zero."""
     share = 100 * part / whole
     return "" if not part else "<1" if share < 1 else ">99" if 99 < share < 100 else f"{share:.0f}"
 

@@ -1,4 +1,4 @@
-"""What one read has brought so far, stream by stream."""
+"""The progress of one read, stream by stream."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Progress:
     name: str
     records: int = 0
     skipped: int = 0
-    """Things that vanished from Drift before they could be read."""
+    """Records that were deleted in Drift before they could be read."""
     total: int | None = None
-    """Things to ask for, one request or more each; None while the connector has not said so, or never does."""
+    """Number of things to request, with one or more requests each; None while unknown."""
     done: int = 0
-    """How many of them were asked for. One of which nothing came is not seen, so this may stay below the total."""
+    """How many of them were requested. A request without records is not counted, so this may stay below the total."""
     total_at: float = 0.0
     done_before: int = 0
-    """How many were asked for when the total was told: the first to list them reads meanwhile."""
+    """How many were already requested when the total became known: the first stream reads while it lists."""
     state: State = State.WAITING
     started: float | None = None
     ended: float | None = None
@@ -113,7 +113,7 @@ class Reading:
 
     @property
     def overhead(self) -> float:
-        """The seconds beside, in which the connector's process starts and ends."""
+        """The additional seconds in which the connector's process starts and ends."""
         end = self.clock() if self.ended is None else self.ended
         return max(0.0, end - self.started - self.seconds)
 
@@ -138,11 +138,11 @@ class Reading:
 
     @property
     def states(self) -> list[Message]:
-        """The last state of each stream: what the next read goes on from."""
+        """The last state of each stream, from which the next read continues."""
         return [stream.checkpoint for stream in self.streams.values() if stream.checkpoint is not None]
 
     def take(self, message: Message) -> Progress | None:
-        """Count a message; return the stream whose state it changed, or of which it told the total, if any."""
+        """Count a message; return the stream whose state or total it changed, if any."""
         kind = message["type"]
         if kind == "RECORD":
             return self._record(message)

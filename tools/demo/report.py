@@ -1,6 +1,6 @@
-"""`report.html`: what was read, how completely and how fast, and three pictures, on one page that needs nothing else.
+"""`report.html`: one self-contained page that shows what was read, how complete and how fast, with three charts.
 
-It holds figures alone: no name, no address and no word that somebody wrote.
+It contains only numbers: no names, addresses or message text.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Read(NamedTuple):
         facts = [
             ("Records", _figure(self.reading.records)),
             ("Seconds", _figure(self.reading.seconds, 1)),
-            ("Records a second", _figure(self.speed)),
+            ("Records per second", _figure(self.speed)),
         ]
         if known:
             facts += [
                 ("Requests", _figure(sum(known))),
-                ("Requests a second", _figure(self._a_second(sum(known)), 1)),
+                ("Requests per second", _figure(self._a_second(sum(known)), 1)),
             ]
-        return [*facts, ("Seconds to start and end, besides", _figure(self.reading.overhead, 1))]
+        return [*facts, ("Additional seconds for startup and shutdown", _figure(self.reading.overhead, 1))]
 
     def _a_second(self, number: int) -> float | None:
         return number / self.reading.seconds if self.reading.seconds else None
@@ -57,7 +57,7 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the demo, as far as the page tells of it."""
+    """The parts of a demo run that the page shows."""
 
     place: str
     """Which Drift was read."""
@@ -66,9 +66,9 @@ class Run:
     faults: Sequence[str]
     """What is wrong; empty where everything was read."""
     about: Sequence[str]
-    """What must be known to judge the figures."""
+    """Background information for reading the figures."""
     local: bool
-    """Whether Drift could be asked what it holds."""
+    """Whether the records in Drift are known."""
     streams: Sequence[Stream]
     reads: Sequence[Read]
 
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def skipped(self) -> int:
-        """How much was skipped in the read that told of the most."""
+        """The number of skipped records in the read that skipped the most."""
         return max(sum(stream.skipped for stream in read.reading.streams.values()) for read in self.reads)
 
     def outcomes(self, stream: Stream) -> list[Outcome]:
@@ -118,16 +118,16 @@ def page(run: Run, warehouse: Warehouse, warn: Callable[[str], None]) -> str:
             if not lacking:
                 return warehouse.ask(sql)
         except DemoError as error:
-            warn(f"Something is missing in the report: {error}")
+            warn(f"A part of the report is missing: {error}")
             # Not the error itself, which may quote a value.
-            raise Nothing("The tables are not as the question expects them.") from error
+            raise Nothing("The tables do not match this query.") from error
         raise Nothing(f"This needs {' and '.join(lacking)}, which {'was' if len(lacking) == 1 else 'were'} not read.")
 
     return _template().render(run=run, coverage=_coverage(ask), pictures=pictures(ask))
 
 
 def _coverage(ask: Ask) -> Answer | str:
-    """Return what can be said without a Drift that knows what it holds, or why not even that."""
+    """Return the coverage that the tables themselves show, or why there is none."""
     try:
         return ask((DEFINITIONS / "coverage.sql").read_text(encoding="utf-8"))
     except Nothing as reason:
@@ -149,7 +149,7 @@ def _template() -> Template:
 
 
 def _allowed(value: Any) -> Any:
-    # Markup is a str too, the template's own, and must stay what it is.
+    # Markup from the template is a subclass of str and must not be changed.
     return allowed(value) if type(value) is str else value
 
 

@@ -1,4 +1,4 @@
-"""The demo from start to end: check, discover, two reads into DuckDB, what came of them, a page and three questions."""
+"""Runs the whole demo: check, discover, two reads into DuckDB, their results, a report page and three questions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 OUTPUT = ROOT / "build" / "demo"
 REAL_OUTPUT = ROOT / "build" / "drift"
-"""Another folder, so that no run of the local Drift touches a copy of the real one."""
+"""A separate folder, so that a run with the local Drift never touches a copy of the real one."""
 
 _TEMPORARY = ".run-"
 
@@ -49,9 +49,9 @@ def main(
     """
     parser = argparse.ArgumentParser(
         prog="python -m tools.demo",
-        description="A whole sync of a local Drift into a DuckDB file, or of the real Drift with --config.",
+        description="Sync a local mock of Drift into a DuckDB file, or the real Drift with --config.",
     )
-    parser.add_argument("--config", type=Path, metavar="PATH", help="config of the real Drift, a JSON file")
+    parser.add_argument("--config", type=Path, metavar="PATH", help="JSON config file for the real Drift")
     config: Path | None = parser.parse_args(arguments).config
     screen = _screen()
     _end_cleanly_on_signals()
@@ -67,14 +67,14 @@ def main(
 
 
 class Demo:
-    """One run of the demo. What it starts and what it makes for a while ends with `stack`."""
+    """One run of the demo. `stack` ends the processes that it starts and removes its temporary files."""
 
     def __init__(
         self, screen: Screen, stack: ExitStack, config: Path | None, command: Sequence[str], output: Path
     ) -> None:
         self._screen = screen
         self._complete: set[str] = set()
-        """Streams that were read to the end at least once."""
+        """Streams that were read completely at least once."""
         self._drift: LocalDrift | None = None
         if config is None:
             from tools.demo.local_drift import LocalDrift
@@ -88,14 +88,14 @@ class Demo:
             self._place = _place(given)
             title = f"{self._place}, with {config}"
         self._warehouse = stack.enter_context(Warehouse(output / "drift.duckdb"))
-        # A run that was killed left them; the lock on the file tells that none is under way.
+        # A killed run left these behind. The lock on the file shows that no other run is active.
         for left in output.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(left, ignore_errors=True)
-        # Private, and beside the file rather than in /tmp, which can be too small or in memory.
+        # A private folder next to the file, because /tmp can be too small or in memory.
         self._folder = Path(stack.enter_context(TemporaryDirectory(prefix=_TEMPORARY, dir=output)))
         self._log = output / "connector.log"
         self._report = output / "report.html"
-        # What stands there is always of the last run.
+        # These files always belong to the last run.
         for old in (self._log, self._report):
             old.unlink(missing_ok=True)
         self._settings = settings.Settings(
@@ -132,7 +132,7 @@ class Demo:
         about = self._drift.about if self._drift else []
         if not reading.incomplete:
             if self._drift:
-                change = f"Meanwhile in Drift: {self._drift.change()}."
+                change = f"Before read 2, Drift changed: {self._drift.change()}."
                 self._screen.event(change)
                 self._screen.note("")
                 about.append(change)
@@ -152,7 +152,7 @@ class Demo:
             )
             for stream in streams:
                 if stream.name in tables and stream.name not in self._complete:
-                    self._screen.warning(f"{stream.name} was not read: its table is that of an earlier run.")
+                    self._screen.warning(f"{stream.name} was not read. Its table is from an earlier run.")
             self._answer({stream.name for stream in streams} - self._complete)
         return self._end(faults)
 
@@ -173,8 +173,8 @@ class Demo:
     def _read(self, title: str, streams: list[Stream], states: list[Message]) -> tuple[Reading, list[Outcome]]:
         """Read the streams and load those that are complete.
 
-        In a read without `states` each of them replaces its table. The tables of all others stay as they were, also
-        those of earlier runs, except that the first read of the local Drift begins with an empty file.
+        In a read without `states`, each of them replaces its table. The tables of all other streams stay unchanged,
+        including those of earlier runs. Only the first read of the local Drift starts with an empty file.
         """
         if self._drift:
             self._drift.forget_requests()
@@ -202,7 +202,7 @@ class Demo:
         return reading, outcomes(reading, streams, self._warehouse, self._drift, whole=not states)
 
     def _answer(self, unread: set[str]) -> None:
-        """Answer the questions; without an answer remain those about streams that were not read, and broken ones."""
+        """Answer the questions, except those about streams that were not read, and those whose query fails."""
         for question in questions():
             try:
                 lacking = sorted(self._warehouse.asked(question.sql) & unread)
@@ -223,7 +223,7 @@ class Demo:
             place=self._place,
             at=datetime.now(UTC),
             verdict=self._verdict(faults),
-            # They may quote what Drift has answered.
+            # They may quote Drift's responses.
             faults=[masked(fault, self._settings.secrets) for fault in faults],
             about=about,
             local=self._drift is not None,
@@ -235,7 +235,7 @@ class Demo:
             self._report.touch(mode=0o600)
             self._report.write_text(text, encoding="utf-8")
         except OSError as error:
-            # Half a page would look like a whole one.
+            # An incomplete page would look like a complete one.
             self._report.unlink(missing_ok=True)
             self._screen.warning(f"{self._report} cannot be written: {error.strerror}.")
         else:
@@ -245,8 +245,8 @@ class Demo:
         if faults:
             return "Not everything was read."
         if self._drift:
-            return "All that is in Drift is in DuckDB, every row of it the same, after both reads."
-        return "The connector read all of its streams to the end, twice."
+            return "Every row in Drift is in DuckDB with the same values, after both reads."
+        return "The connector read all streams completely, twice."
 
     def _end(self, faults: list[str]) -> int:
         self._screen.note("")
@@ -260,14 +260,14 @@ class Demo:
         return 1
 
     def _kept_log(self) -> str | None:
-        """Keep what the connector complained of and return the sentence that says where; None where it did not."""
+        """Save the connector's errors and return a sentence that says where; None if there were none."""
         kept = False
-        # The log is not worth hiding the fault itself, as on a full disk.
+        # If the log cannot be saved, for example on a full disk, the original error still has to be shown.
         with suppress(OSError):
             kept = self._connector.keep_log(self._log)
         if not kept:
             return None
-        return f"What the connector complained of is in {_from(Path.cwd(), self._log)}."
+        return f"The connector's errors are in {_from(Path.cwd(), self._log)}."
 
 
 def _faults(outcomes: Iterable[Outcome]) -> list[str]:
@@ -280,13 +280,13 @@ def _faults(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def _about(names: Iterable[str], fault: str) -> str:
-    """Return what is wrong with some streams, with their names where it does not say them itself."""
+    """Return the fault of some streams, with the names that it does not contain itself."""
     missing = [name for name in names if not re.search(rf"\b{re.escape(name)}\b", fault)]
     return f"{', '.join(missing)}: {fault}" if missing else fault
 
 
 def _place(config: Mapping[str, Any]) -> str:
-    """Return which Drift a config leads to, without anything of its URL but the host."""
+    """Return the Drift that a config points to, with only the host of its URL."""
     url = config.get("api_url")
     try:
         host = urlsplit(url).netloc.rpartition("@")[2] if isinstance(url, str) else ""
@@ -308,7 +308,7 @@ def _screen() -> Screen:
 
 
 def _end_cleanly_on_signals() -> None:
-    """End on SIGTERM and on a closed terminal as on an error: the connector stopped, temporary files removed."""
+    """On SIGTERM or a closed terminal, stop the connector and remove temporary files, as after an error."""
 
     def end(number: int, _: object) -> NoReturn:
         sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""What the demo shows: live tables in a terminal, plain lines without control codes everywhere else."""
+"""The demo's output: live tables in a terminal, plain lines without control codes elsewhere."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Screen:
     _line_at: float = field(default=0.0, init=False)
 
     def title(self, text: str, about: Sequence[str] = ()) -> None:
-        """Say what is read, and what must be known of it."""
+        """Print what is read, with background information."""
         self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"), soft_wrap=True)
         for sentence in about:
             self._prose("· ", "dim", sentence)
@@ -78,7 +78,7 @@ class Screen:
         self.console.print(Text(text), soft_wrap=True)
 
     def aside(self, text: str) -> None:
-        """Say what only a careful reader asks for."""
+        """Print a detail for careful readers."""
         self._prose("", "", text, style="dim")
 
     def event(self, text: str) -> None:
@@ -139,7 +139,7 @@ class Screen:
         mark = ("✗ ", "bold red") if reading.incomplete else ("✓ ", "green")
         speed = f", {reading.records / reading.seconds:,.0f} a second" if reading.seconds else ""
         text = f"{counted(reading.records, 'record')} in {reading.seconds:.1f} s{speed}"
-        text += f"; start and end {reading.overhead:.1f} s"
+        text += f"; startup and shutdown {reading.overhead:.1f} s"
         if loaded_in is not None:
             text += f", DuckDB {loaded_in:.1f} s"
         self.console.print(Text.assemble(mark, text), soft_wrap=True)
@@ -147,8 +147,8 @@ class Screen:
         if skipped:
             listed = ", ".join(f"{count:,} of {name}" for name, count in skipped.items())
             self.event(
-                f"Skipped {listed}: Drift listed what they belong to, but answered 404 when asked for it, as it does "
-                "after a deletion."
+                f"Skipped {listed}: Drift listed them, but responded with 404 when the connector requested them, as it "
+                "does after a deletion."
             )
         more = len(reading.warnings) - _MOST_WARNINGS
         if more > 0:
@@ -156,7 +156,7 @@ class Screen:
         self.console.print()
 
     def results(self, reads: Sequence[tuple[str, Reading, Sequence[Outcome]]]) -> None:
-        """Show what came of each read, under its title; a column of which nothing is known is left out."""
+        """Show the results of each read under its title; leave out columns without data."""
         known = [outcome for _, _, outcomes in reads for outcome in outcomes]
         columns = [
             column
@@ -182,26 +182,26 @@ class Screen:
                 "seconds": reading.seconds,
             }
             cells = (_figure(sums[column.field]) if column.field in sums else "" for column in columns)
-            table.add_row("", "together", *cells, style="dim")
+            table.add_row("", "total", *cells, style="dim")
         self._print(table)
-        self.aside("Seconds: streams run side by side; the connector's start and end do not count.")
+        self.aside("Streams run in parallel, so their seconds overlap. They do not include startup and shutdown.")
 
     def page(self, path: str) -> None:
         """Say where the report is."""
         self.console.print()
-        text = " shows this run in a browser, with three pictures."
+        text = " shows this run in a browser, with three charts."
         self.console.print(Text.assemble((path, "bold"), text), soft_wrap=True)
 
     def file(self, path: str, root: str, python: str, tables: Sequence[str], size: int) -> None:
         """Say where the DuckDB file is and how to open it; paths count from `root`."""
         self.console.print()
-        holds = f" holds {counted(len(tables), 'table')}, {size / 1e6:,.1f} MB."
+        holds = f" contains {counted(len(tables), 'table')} ({size / 1e6:,.1f} MB)."
         self.console.print(Text.assemble((path, "bold"), holds), soft_wrap=True)
-        self.note(f"Open it, for reading only, in the folder {root} with")
+        self.note(f"To open it read-only, run one of these commands in {root}:")
         program = f"  duckdb -readonly {shlex.quote(path)}"
         self.console.print(Text.assemble(program, ("   (https://duckdb.org)", "dim")), soft_wrap=True)
         self.note(f"  {shlex.quote(python)} -im tools.demo.sql {shlex.quote(path)}")
-        self.note("and ask your own. More queries are in docs/queries/ and tools/demo/queries/.")
+        self.note("More queries are in docs/queries/ and tools/demo/queries/.")
 
     def answer(self, question: Question, answer: Answer) -> None:
         """Show a question, its SQL and its answer."""
@@ -222,7 +222,7 @@ class Screen:
             self.console.print(Text.assemble((begin, mark_style), (line, style)), soft_wrap=True)
 
     def _print(self, renderable: RenderableType) -> None:
-        """Print what consists of lines, none of them with blanks at its end."""
+        """Print lines, without trailing blanks."""
         for segments in self.console.render_lines(renderable, pad=False):
             line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
             line.rstrip()
@@ -250,7 +250,7 @@ class Screen:
             elif stream.state is State.STARTED:
                 silent.append(stream.name)
         if silent:
-            self._prose("  ", "", f"begun, without a record yet: {', '.join(silent)}")
+            self._prose("  ", "", f"started, no records yet: {', '.join(silent)}")
         if reading.retry:
             self.note(f"  {reading.retry}")
 
@@ -296,7 +296,7 @@ def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
         )
     table.add_section()
     left = "" if reading.remaining is None else f"about {duration(reading.remaining)}"
-    table.add_row("together", "", "", f"{reading.records:,}", f"{reading.seconds:,.1f}", left, style="bold")
+    table.add_row("total", "", "", f"{reading.records:,}", f"{reading.seconds:,.1f}", left, style="bold")
     return Group(table, Text(reading.retry, style="yellow")) if reading.retry else table
 
 

@@ -1,4 +1,4 @@
-"""The connector's config: read from the user's file, lent to the connector as a private copy, saved when it changes."""
+"""The connector's config: read from the user's file, passed to the connector as a private copy, saved on changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Settings:
         _replace(copy, self._config, mode=0o600)
 
     def update(self, config: Mapping[str, Any]) -> str | None:
-        """Take over a config that the connector hands back; return what to tell the user, None where nothing changed.
+        """Accept a config from the connector; return a message for the user, or None if nothing changed.
 
         Raises:
             DemoError: it could be saved neither in the user's file nor in the rescue file.
@@ -54,13 +54,14 @@ class Settings:
             except OSError as error:
                 raise DemoError(
                     f"The connector's new config could be saved neither in {self._origin} ({reason.strerror}) "
-                    f"nor in {self._rescue} ({error.strerror}): if it held a new refresh token, authorise the app anew."
+                    f"nor in {self._rescue} ({error.strerror}). If it contained a new refresh token, authorize the app "
+                    "again."
                 ) from error
             return (
-                f"{self._origin} cannot be written ({reason.strerror}): the connector's new config, perhaps with a new "
-                f"refresh token, is in {self._rescue}. Use that one from now on."
+                f"{self._origin} cannot be written ({reason.strerror}). The connector's new config, perhaps with a new "
+                f"refresh token, is in {self._rescue}. Use that file from now on."
             )
-        return f"The connector handed back a new config (renewed tokens or a new form): saved in {self._origin}."
+        return f"The connector returned a new config (renewed tokens or a new format). It is saved in {self._origin}."
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -77,9 +78,9 @@ def load(path: Path) -> dict[str, Any]:
         where = f"line {error.lineno}, column {error.colno}"
         raise DemoError(f"The config file {path} is not valid JSON: {error.msg} ({where}).") from None
     except ValueError:
-        raise DemoError(f"The config file {path} is not a text in UTF-8.") from None
+        raise DemoError(f"The config file {path} is not UTF-8 text.") from None
     if not isinstance(config, dict):
-        raise DemoError(f"The config file {path} must hold one JSON object with the connector's settings.")
+        raise DemoError(f"The config file {path} must contain one JSON object with the connector's settings.")
     return config
 
 

@@ -1,4 +1,4 @@
-"""`python -im tools.demo.sql FILE`: opens a DuckDB file of the demo, for reading only; `sql("FROM users")` asks it."""
+"""`python -im tools.demo.sql FILE`: opens a DuckDB file of the demo read-only; `sql("FROM users")` queries it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DuckDB file with one table per stream, loaded from a read as a whole or not at all."""
+"""A DuckDB file with one table per stream. The result of a read is loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.demo.connector import Stream
 from tools.demo.errors import DemoError
 
 OTHER = "_other"
-"""Column for what a stream's schema does not foresee: undeclared fields, and values not of the type declared."""
+"""Column for fields that a stream's schema does not declare, and values of a different type than declared."""
 
 _LINE = "_line"
 _TYPES = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN"}
@@ -158,7 +158,7 @@ class Warehouse:
                 column = f"{table}.{_quoted(field)}"
                 self._connection.execute(f"COMMENT ON COLUMN {column} IS {_text(description)}")
         self._connection.execute(
-            f"COMMENT ON COLUMN {table}.{_quoted(OTHER)} IS 'What the schema of the stream does not foresee.'"
+            f"COMMENT ON COLUMN {table}.{_quoted(OTHER)} IS 'Fields and values that the schema does not declare.'"
         )
 
     def _merge(self, stream: Stream, path: Path) -> None:
@@ -202,7 +202,7 @@ class Spool:
         """
         stream = self._streams.get(name)
         if stream is None:
-            raise DemoError(f"The connector sent a record of {name!r}, a stream that was not asked for.")
+            raise DemoError(f"The connector sent a record of {name!r}, a stream that was not requested.")
         row, other = _sorted(data, self._columns[name])
         for field in stream.key:
             if row.get(field) is None:
@@ -247,7 +247,7 @@ def columns(stream: Stream) -> dict[str, str]:
 
 
 def _sorted(data: Mapping[str, Any], types: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of a record fits its columns, and what does not."""
+    """Return the parts of a record that fit its columns, and the parts that do not."""
     row, other = {}, {}
     for field, value in data.items():
         kind = types.get(field)
@@ -277,7 +277,7 @@ def _properties(stream: Stream) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _latest(stream: Stream, path: Path) -> str:
-    """Return the query of a spooled stream: of each key the record that came last."""
+    """Return the query for a spooled stream: the last record of each key."""
     types = {_LINE: "BIGINT", **columns(stream), OTHER: "JSON"}
     listed = ", ".join(f"{_text(field)}: {_text(kind)}" for field, kind in types.items())
     source = f"read_json({_text(str(path))}, format='newline_delimited', columns={{{listed}}})"

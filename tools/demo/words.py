@@ -1,4 +1,4 @@
-"""Numbers in sentences, and what a text may hold."""
+"""Formats numbers and times for sentences, and removes invalid characters."""
 
 import re
 from itertools import pairwise

@@ -1,1 +1,1 @@
-"""The tables of the connector and how they join, written from manifest.yaml alone: `make erd`."""
+"""Generates the diagram of tables and joins from manifest.yaml: `make erd`."""

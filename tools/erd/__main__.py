@@ -1,4 +1,4 @@
-"""Write docs/erd anew: the tables as DBML and as a Mermaid diagram. A stale file fails the unit tests."""
+"""Regenerates docs/erd: the tables as DBML and as a Mermaid diagram. The unit tests fail if a file is stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCS = ROOT / "docs" / "erd"
 
 
 def files() -> dict[Path, str]:
-    """Return what the files must hold now.
+    """Return the current content of each file.
 
     Raises:
         ErdError: the manifest names a join or a key that does not exist.

@@ -1,4 +1,4 @@
-"""The tables as a Mermaid diagram, which GitHub and most viewers of Markdown draw."""
+"""The tables as a Mermaid diagram, which GitHub and most Markdown viewers render."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from tools.erd.tables import Table
 
-HEAD = """# The tables and how they join
+HEAD = """# Tables and joins
 
-Written by `make erd` from manifest.yaml: change that instead. What each column means is in [source.dbml](source.dbml),
-which tools such as dbdiagram.io and dbdocs.io read.
+`make erd` generates this page from manifest.yaml. Do not edit it; edit manifest.yaml instead.
+[source.dbml](source.dbml) describes each column. Tools such as dbdiagram.io and dbdocs.io can read it.
 
 ```mermaid
 erDiagram
@@ -17,7 +17,7 @@ erDiagram
 
 
 def page(tables: Iterable[Table]) -> str:
-    """Return the page that holds the diagram, with every column."""
+    """Return the page with the diagram of all columns."""
     tables = list(tables)
     lines = [line for table in tables for line in (*_joins(table), *_table(table))]
     return HEAD + "\n".join(f"    {line}" for line in lines) + "\n```\n"

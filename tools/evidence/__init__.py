@@ -1,1 +1,1 @@
-"""The evidence for the promise, gathered by one command: `make prove`, which writes docs/reliability.md."""
+"""Reliability tests: `make prove` runs them and writes docs/reliability.md."""

@@ -1,4 +1,4 @@
-"""`make prove`: gathers the evidence, prints one screen of it, and writes docs/reliability.md."""
+"""`make prove`: runs the reliability tests, prints a summary, and writes docs/reliability.md."""
 
 import argparse
 import sys
@@ -18,10 +18,13 @@ PARTS = ("faults", "dialects", "hostile", "secrets", *EVIDENCE)
 
 
 def main() -> int:
-    """Return 0 if nothing was green and short, nothing leaked, and every property held."""
+    """Return 0 if no sync succeeded with missing rows, nothing leaked, and every property was true."""
     parser = argparse.ArgumentParser(prog="python -m tools.evidence", description=__doc__)
     parser.add_argument(
-        "--only", choices=PARTS, action="append", help="one part; the others stay on the page as they are"
+        "--only",
+        choices=PARTS,
+        action="append",
+        help="run only this part and keep the others on the page; repeatable",
     )
     only = parser.parse_args().only or PARTS
     begun = time.monotonic()
@@ -52,7 +55,7 @@ def main() -> int:
         print(("✓ " if section.is_sound else "✗ ") + section.summary)
         for line in section.wrong[:20]:
             print(f"    {line}")
-    print(f"{(time.monotonic() - begun) / 60:.0f} minutes; docs/reliability.md holds the tables.")
+    print(f"{(time.monotonic() - begun) / 60:.0f} minutes; the tables are in docs/reliability.md.")
     return 0 if all(section.is_sound for section in sections) else 1
 
 

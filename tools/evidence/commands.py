@@ -1,4 +1,4 @@
-"""Evidence that a command gives: its exit code, and what it says last."""
+"""Evidence from a command: its exit code and its last line of output."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What some commands prove: their heading, what their last lines are about, and how they do it."""
+    """What some commands prove: the heading, a summary, and a description of the method."""
 
     title: str
     what: str
@@ -37,7 +37,7 @@ class Evidence:
         return [self._run(name, command) for name, command in self.commands.items()]
 
     def _run(self, name: str, command: Sequence[str]) -> Ended:
-        # What a make that calls this one was told, such as its jobs and ONLY, is not meant for these.
+        # Options of the calling make, such as its jobs and ONLY, must not reach these commands.
         environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "ONLY", "ARGS")}
         try:
             ended = subprocess.run(  # noqa: S603 (our own tests and targets)
@@ -54,7 +54,7 @@ class Evidence:
         if ended.returncode:
             print(f"{ended.stdout[-2000:]}{ended.stderr[-2000:]}", flush=True)
         lines = [line.strip("= ") for line in ended.stdout.splitlines() if line.strip("= ")]
-        # The CDK's use of its cache is deprecated, at each start of a source.
+        # The CDK causes a deprecation warning for its cache at each start of a source.
         said = re.sub(r", \d+ warnings?", "", lines[-1]) if lines else "no output"
         return Ended(name, ended.returncode, said)
 
@@ -71,39 +71,43 @@ def _targets(*names: str) -> dict[str, Sequence[str]]:
 EVIDENCE = {
     "links": Evidence(
         "Where the token goes",
-        "Links and redirects to another host, which never sees the token",
-        "Links to another host, without a scheme, with a lesser scheme, with a name and a password, with our host as a"
-        " part of theirs; redirects of every kind to another host; a second server, which notes what it is asked. The"
-        " one exception is the renewal of an OAuth token, which follows redirects:"
+        "Links and redirects to another host, which never receives the token",
+        "These tests use links to another host, without a scheme, with http instead of https, with a user name and a"
+        " password, and with our host name as a part of the other one. They also use redirects of every kind to another"
+        " host. A second server records the requests that it receives. The only exception is the renewal of an OAuth"
+        " token, which follows redirects:"
         " [SECURITY.md](../SECURITY.md#where-the-token-goes).",
         _tests("integration_tests/test_hostile_links.py"),
     ),
     "conservation": Evidence(
-        "Nothing is lost",
-        "Random Drifts, faults, changes, kills and syncs",
-        "For any Drift, paging, selection of streams and faults, and any sequence of syncs, changes and kills: what was"
-        " emitted, reduced by key, is what Drift holds, or a run failed aloud and a later one healed it without reset."
-        " The property is integration_tests/conservation.py; each counterexample ever found is replayed first.",
+        "No data is lost",
+        "Random data, faults, changes, kills and syncs",
+        "This property test uses random data, pagination, stream selections and faults, and random sequences of syncs,"
+        " changes and killed processes. After deduplication by key, the emitted records must be the records in Drift."
+        " Otherwise, a run must have failed with an error, and a later run must have recovered without a reset. The"
+        " property is in integration_tests/conservation.py. The test first replays all counterexamples found so far.",
         _tests("integration_tests/test_conservation.py", of="CONSERVATION=prove "),
         {
             "CONSERVATION": "prove",
-            # Of all workers of pytest the same.
+            # All pytest workers use the same seed.
             "CONSERVATION_SEED": os.environ.get("CONSERVATION_SEED") or str(secrets.randbelow(1 << 32)),
         },
     ),
     "contract": Evidence(
-        "What the local Drift answers",
+        "The local Drift matches its API description",
         "Random requests to every endpoint, and every field of every schema, against sandbox/openapi.yaml",
-        "All of this page was measured on a local Drift, so schemathesis holds that to the contract, and each field of"
-        " each stream stands in it, and the other way round, or is listed with its reason.",
+        "All results on this page come from the local Drift. Therefore, schemathesis tests it against its API"
+        " description. Another test checks that each stream's fields and the API description match; exceptions are"
+        " listed with a reason.",
         _tests("unit_tests/sandbox/test_contract.py", "unit_tests/test_openapi.py"),
     ),
     "supply": Evidence(
-        "What it is built on",
+        "Dependencies",
         "Known vulnerabilities, the list of packages, the newest CDK",
-        "Every package is installed by its hash in requirements.lock. `make audit` asks for known vulnerabilities, if"
-        " an advisory service answers; `make sbom` lists what the connector runs with; `make newest` runs the unit"
-        " tests with the newest airbyte-cdk that pyproject.toml allows; the locked one is the oldest.",
+        "Every package is checked against its hash in requirements.lock. `make audit` looks for known vulnerabilities,"
+        " if an advisory service is available. `make sbom` lists the packages that the connector runs with. `make"
+        " newest` runs the unit tests with the newest airbyte-cdk that pyproject.toml allows; the locked version is the"
+        " oldest one allowed.",
         _targets("audit", "sbom", "newest"),
     ),
 }

@@ -1,16 +1,16 @@
-"""Every dialect of the local Drift, read by a real process: what the connector makes of what nobody has documented."""
+"""Reads every dialect of the local Drift with a real process, to test responses that Drift does not document."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 from integration_tests.dialects import Outcome, outcome
 from sandbox.dialects import DIALECTS
 
-# Each read is a process of its own, so that two of them keep two cores busy.
+# Each read is a separate process, so two of them use two cores.
 _AT_ONCE = 2
 
 
 def read_all() -> list[Outcome]:
-    """Read each dialect once, in the order of the table; each is printed with what came of it."""
+    """Read each dialect once, in the order of the table, and print each result."""
     found = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for one in pool.map(outcome, DIALECTS):
@@ -20,7 +20,7 @@ def read_all() -> list[Outcome]:
 
 
 def came_out(found: Outcome) -> str:
-    """What came out, and why that is right where it is not green and complete."""
+    """The result, and why it is right if the sync did not succeed completely."""
     if found.problems:
         return f"WRONG: {found.problems[0]}"
     return f"{found.came} ({found.expected.why})" if found.expected.why else found.came

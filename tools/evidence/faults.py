@@ -1,7 +1,7 @@
-"""Every fault on every stream, once and always: what the connector makes of it, as a real process.
+"""Tests every fault on every stream, once and always, with the connector as a real process.
 
-Two reads show one fault: in the first it hits all endpoints but the list of conversations, in the second that list
-alone, since the children cannot be read without it.
+Each fault needs two reads. In the first read, it affects all endpoints except the list of conversations. In the second
+read, it affects only that list, because the children cannot be read without it.
 """
 
 import re
@@ -13,7 +13,7 @@ from integration_tests.connector import ENDPOINTS, EVERY_STREAM, Run, access_tok
 from sandbox import PRIMARY_KEYS, Drift, Fault, Options, Sandbox
 
 LIST = "conversations"
-# Title, kind of the sandbox, its details. What is named `data` or at the root differs by stream: see `_details`.
+# Title, the sandbox's kind of fault, and its details.
 FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     *[(f"HTTP {status}", "status", {"status": status}) for status in (500, 502, 503, 504, 408, 425)],
     ("HTTP 502, an HTML page", "status", {"status": 502, "body": "html"}),
@@ -35,15 +35,16 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("200, {}", "body", {"change": lambda _: {}}),
     ("redirect to another host", "redirect", {}),
 ]
-# A throttle that lasts is waited out for an hour; the hurried process would need minutes for that, and tells no more.
+# The connector keeps trying for an hour if Drift throttles. Even with shorter waits, this would take minutes and show
+# nothing new.
 ONCE_ONLY = ("HTTP 429", "HTTP 429, Retry-After: 3")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What became of one stream under one fault.
+    """The result of one stream under one fault.
 
-    `attempts` counts those of one request, the one that was repeated most.
+    `attempts` is the number of attempts of the request that was repeated most.
     """
 
     stream: str
@@ -66,13 +67,13 @@ class Cell:
 
     @property
     def is_sound(self) -> bool:
-        """Complete, skipped aloud, or failed with a sentence: never green and short, never a stack trace."""
+        """Complete, skipped with a log line, or failed with a message; no silent loss of rows, and no stack trace."""
         says_why = bool(re.fullmatch(r"(?s)(Drift|The|Stream|[\d,]+) .*\.", self.message))
         return self.outcome != "GREEN AND SHORT" and (self.status == "COMPLETE" or (self.code == 1 and says_why))
 
 
 def cells(title: str, kind: str, details: Mapping[str, Any], lasts: bool, drift: Drift) -> Iterator[Cell]:
-    """Read all streams twice under one fault, and say what became of each."""
+    """Read all streams twice under one fault, and yield the result of each."""
     emails = addresses(drift)
     others = [stream for stream in EVERY_STREAM if stream != LIST]
     for hit, streams in ((others, [LIST, *others]), ([LIST], [LIST])):
@@ -85,7 +86,7 @@ def cells(title: str, kind: str, details: Mapping[str, Any], lasts: bool, drift:
 
 
 def addresses(drift: Drift) -> list[str]:
-    """Addresses that contacts of this Drift have."""
+    """Email addresses of contacts in this Drift."""
     found = (row["attributes"].get("email") for row in drift.expected("contacts"))
     return sorted({email for email in found if email})[:2]
 

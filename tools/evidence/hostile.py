@@ -1,6 +1,6 @@
-"""Hostile responses: what the connector makes of them, and how much memory it takes.
+"""Tests how the connector handles hostile responses, and how much memory it uses.
 
-A server of its own answers, since the local Drift sends what the contract allows.
+These tests use a separate server, because the local Drift sends only what its API description allows.
 """
 
 import gzip
@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case. `peak` is the resident memory of the process in MB, of which about 100 are the CDK's."""
+    """The result of a case. `peak` is the resident memory of the process in MB; the CDK uses about 100 of it."""
 
     case: Case
     code: int
@@ -140,7 +140,7 @@ def cases() -> Iterator[Case]:
 def outcome(case: Case) -> Outcome:
     """Read the stream of a case with a real process."""
     if callable(case.body):
-        # A large body is made before somebody waits for it.
+        # Create a large body before the connector waits for it.
         case.body("")
     with _server(case) as (url, asked):
         read = run("read", access_token(url), catalog(case.stream), longest=LONGEST)
@@ -171,7 +171,7 @@ def _server(case: Case) -> Iterator[tuple[str, list[str]]]:
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that has read enough hangs up."""
+            """Ignore clients that close the connection early."""
 
     server = Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, daemon=True)

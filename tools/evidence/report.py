@@ -1,4 +1,4 @@
-"""The evidence as a page for people: docs/reliability.md."""
+"""Writes the evidence as a page: docs/reliability.md."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,11 @@ from tools.evidence.dialects import came_out
 from tools.evidence.hostile import Outcome
 from tools.evidence.secrets import Finding
 
-INTRODUCTION = """# How the promise is held
+INTRODUCTION = """# Reliability tests
 
-Every record or an error; nothing leaks. `make prove` writes this page: it runs the connector as a process against a
-local Drift and notes what came out. The process waits a thousandth of the time between attempts.
+A sync delivers every record or fails with an error, and no credentials leak. `make prove` tests this and writes this
+page: it runs the connector as a process against the local Drift, a mock of Drift's API, and records the results. In
+these tests, the waits between attempts are 1,000 times shorter.
 """
 TITLES = (
     "Faults",
@@ -28,7 +29,7 @@ TITLES = (
 
 @dataclass(frozen=True)
 class Section:
-    """One kind of evidence: its heading, its table, and what was wrong."""
+    """One kind of evidence: its heading, its table, and the problems that were found."""
 
     title: str
     summary: str
@@ -41,7 +42,7 @@ class Section:
 
 
 def page(sections: Iterable[Section], before: str = "") -> str:
-    """The whole page; a section that is not given stays as it was in the page `before`."""
+    """The whole page. Sections that are not given stay as they are in the page `before`."""
     told = dict(re.findall(r"^- \*\*(.+?)\*\*: (.+)$", before, re.MULTILINE))
     texts = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in before.split("\n## ")[1:]}
     for section in sections:
@@ -75,7 +76,7 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
         names = "all" if len(streams) == len(EVERY_STREAM) else ", ".join(f"`{name}`" for name in streams)
         if 6 < len(streams) < len(EVERY_STREAM):
             others = ", ".join(f"`{name}`" for name in EVERY_STREAM if name not in streams)
-            names = f"all but {others}"
+            names = f"all except {others}"
         status = "INCOMPLETE" if outcome == "fails" else "COMPLETE"
         rows.append(
             (
@@ -103,9 +104,9 @@ def faults(cells: Sequence[fault_matrix.Cell]) -> Section:
     kinds = len({cell.fault for cell in cells})
     summary = (
         f"{kinds} faults on each of {len(EVERY_STREAM)} streams, once and always: {len(cells)} cases, "
-        f"{len(wrong)} green and short or without a sentence for the user."
+        f"in {len(wrong)} of them, the sync succeeded with missing rows or failed without a clear message."
     )
-    note = "\nThe exit code is that of the whole sync: 1 as soon as one stream fails. The others are complete.\n"
+    note = "\nThe exit code is that of the whole sync: 1 if any stream fails. The other streams are complete.\n"
     return Section("Faults", summary, table(head, rows) + note, wrong)
 
 
@@ -116,15 +117,15 @@ def dialects(found: Sequence[Spoken]) -> Section:
     wrongly = sum(bool(one.problems) for one in found)
     red = sum(" red: " in one.came for one in found)
     summary = (
-        f"{len(found)} ways in which the real Drift may differ from its documentation: {wrongly} with another outcome "
-        f"than the right one; {red} fail a stream with the reason, all others are green and complete."
+        f"{len(found)} ways in which the real Drift may differ from its documentation: {wrongly} have a wrong outcome; "
+        f"{red} make a stream fail with a clear reason; all others succeed and are complete."
     )
-    head = ("Dialect", "Why Drift may do so", "What came out")
+    head = ("Dialect", "Why Drift may do this", "Result")
     return Section("Dialects", summary, table(head, rows), wrong)
 
 
 def hostile(outcomes: Sequence[Outcome]) -> Section:
-    """One row for each hostile answer."""
+    """One row for each hostile response."""
     rows = [
         (
             found.case.title,
@@ -141,7 +142,8 @@ def hostile(outcomes: Sequence[Outcome]) -> Section:
     ]
     most = max(found.peak for found in outcomes)
     summary = (
-        f"{len(outcomes)} hostile responses: the right rows or a clear error each, at most {most:.0f} MB of memory."
+        f"{len(outcomes)} hostile responses: each gives the right rows or a clear error, with at most "
+        f"{most:.0f} MB of memory."
     )
     head = ("Response", "Outcome", "Requests", "Peak memory")
     return Section("Hostile responses", summary, table(head, rows), wrong)
@@ -174,8 +176,8 @@ def secrets(findings: Sequence[Finding]) -> Section:
         if not found.is_sound
     ]
     summary = (
-        f"{len(findings)} runs of every verb, log level and failure: {len(wrong)} with a credential in any form, or"
-        " with what people wrote, in the output, or with a file left behind."
+        f"{len(findings)} runs with every verb, log level and failure: {len(wrong)} of them have a credential in any "
+        "form or message text in the output, or leave a file behind."
     )
     return Section("Secrets and personal data", summary, table(head, rows), wrong)
 
@@ -184,5 +186,5 @@ def ended(evidence: Evidence, commands: Sequence[Ended]) -> Section:
     """One row for each command."""
     rows = [(f"`{one.command}`", one.code, one.line) for one in commands]
     wrong = [f"{one.command} ended with {one.code}: {one.line}" for one in commands if one.code]
-    text = f"{evidence.how}\n\n{table(('Command', 'Exit code', 'What it says last'), rows)}"
+    text = f"{evidence.how}\n\n{table(('Command', 'Exit code', 'Last line of output'), rows)}"
     return Section(evidence.title, f"{evidence.what}: {'; '.join(one.line for one in commands)}.", text, wrong)

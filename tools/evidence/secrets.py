@@ -1,4 +1,4 @@
-"""Every verb, log level and failure: does a credential leave the connector, or what people wrote reach its log?"""
+"""Tests every verb, log level and failure: no credential leaves the connector, and no message text is logged."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from integration_tests.connector import ENDPOINTS, EVERY_STREAM, Run, access_tok
 from sandbox import Drift, Fault, Options, Sandbox
 from tools.evidence.faults import addresses
 
-# Made up, with all the characters that an encoding changes and a token may hold (RFC 6750, 2.1).
+# Made up, with all characters that a token may contain (RFC 6750, 2.1) and that encodings change.
 TOKEN = "made-up/token+with.odd~characters=="  # noqa: S105
 FAILURES: dict[str, list[Fault]] = {
     "nothing": [],
@@ -30,7 +30,7 @@ VERBS = ("check", "discover", "read")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in the output of one run; empty where nothing leaked."""
+    """Leaks in the output of one run; empty if nothing leaked."""
 
     verb: str
     credentials: str
@@ -63,7 +63,7 @@ def findings() -> Iterator[Finding]:
 
 
 def finding(verb: str, credentials: str, level: str, failure: str, plan: list[Fault], drift: Drift) -> Finding:
-    """Run a verb once under a fault plan, which `failure` names, and search what it says and leaves behind."""
+    """Run a verb once with the faults in `plan`, named `failure`, and search its output and leftover files."""
     emails = addresses(drift)
     options = Options(rate_limit=None, tokens={TOKEN: Options().tokens["sandbox-token"]}, refresh_token=TOKEN)
     with Sandbox(drift, options, faults=plan) as sandbox, TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def finding(verb: str, credentials: str, level: str, failure: str, plan: list[Fa
         level,
         failure,
         sorted({name for name, secret in secrets if any(form in _said(ended) for form in forms(secret))}),
-        # What the CDK itself prints of answers under --debug is documented.
+        # SECURITY.md documents that the CDK prints responses with --debug.
         sorted(text for text in {*_private(drift), *emails} if text in _logged(ended)) if level == "INFO" else [],
         left,
     )
@@ -95,7 +95,7 @@ def _secrets(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _private(drift: Drift) -> set[str]:
-    """Texts that people wrote, and addresses from which they wrote."""
+    """Message texts and IP addresses."""
     found: set[str] = set()
     for message in drift.expected("messages"):
         found |= {str(message.get("body") or ""), str((message.get("context") or {}).get("ip") or "")}
@@ -103,7 +103,7 @@ def _private(drift: Drift) -> set[str]:
 
 
 def _said(ended: Run) -> str:
-    """All that left the process but the config that is handed back to the platform, which has to hold the secrets."""
+    """All output of the process, except the config that it returns to the platform, which must contain the secrets."""
     return ended.stderr + "\n".join(json.dumps(message) for message in ended.messages if message["type"] != "CONTROL")
 
 

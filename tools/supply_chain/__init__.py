@@ -1,1 +1,1 @@
-"""The bill of materials of what the connector runs with: `make sbom`."""
+"""Software bill of materials (SBOM) of the connector: `make sbom`."""

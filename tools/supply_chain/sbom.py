@@ -1,4 +1,4 @@
-"""Writes what the connector runs with, airbyte-cdk and what that needs, as a CycloneDX SBOM: `make sbom`."""
+"""Writes a CycloneDX SBOM of the packages that the connector runs with: `make sbom`."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ SCHEMA = SchemaVersion.V1_6
 
 
 def tidied(bom: dict[str, Any]) -> dict[str, Any]:
-    """The SBOM of cyclonedx-py without links and authors: they change with each release, and name registries."""
+    """The SBOM of cyclonedx-py without links and authors, because they change with each release and name registries."""
     tools = bom["metadata"].get("tools", {}).get("components", [])
     for component in [bom["metadata"]["component"], *tools, *bom["components"]]:
         for field in ("externalReferences", "author", "authors"):
@@ -21,7 +21,7 @@ def tidied(bom: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(bom: dict[str, Any]) -> str:
-    """The SBOM as it is written. Raises `ValueError` where CycloneDX's schema refuses it."""
+    """The SBOM as it is written. Raises `ValueError` if it does not match CycloneDX's schema."""
     text = json.dumps(bom, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     error = JsonStrictValidator(SCHEMA).validate_str(text)
     if error is not None:

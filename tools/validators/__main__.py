@@ -30,20 +30,20 @@ CONNECTOR = Path("airbyte-integrations/connectors/source-drift")
 DOCS = Path("docs/integrations/sources")
 PAGES = ["drift.md", "drift-migrations.md"]
 
-# Findings that stay: what is said, as a regular expression for all of it, and why it stays.
+# Expected findings: a regular expression for the whole message, and the reason why we accept it.
 EXPECTED = {
     "ValidateMetadata": (
         r".* Image docker\.io/airbyte/source-declarative-manifest:\S+ is not in the format <image>:<tag>@<sha>",
-        "the digest of the base image is added at the release, see CONTRIBUTING.md",
+        "the digest of the base image is added for the release, see CONTRIBUTING.md",
     ),
     "CheckConnectorUsesHTTPSOnly": (
         rf"The following files have http:// URLs:\n\t- {CONNECTOR}/manifest\.yaml",
-        "the hidden api_url may be plain http on this machine, for the local Drift",
+        "the hidden setting api_url allows plain HTTP on loopback, for the local Drift",
     ),
 }
-# Left out: they need the network, and pass or break without it.
+# Skipped: they need the network, and pass or fail wrongly without it.
 OFFLINE = {
-    "CheckDocumentationLinks": "asks every link, and passes where it cannot reach one",
+    "CheckDocumentationLinks": "requests every link, and passes if it cannot reach one",
     "CheckVersionIncrement": "compares with the version on Airbyte's main branch",
     "validate_metadata_base_images_in_dockerhub": "asks Docker Hub",
     "validate_docker_image_tag_is_not_decremented": "asks Docker Hub",
@@ -65,7 +65,7 @@ def lay_out(folder: Path) -> None:
 
 
 def metadata_outcomes() -> Iterator[Outcome]:
-    """Yield what the metadata model and the validators of the registry say."""
+    """Yield the results of the metadata model and the registry validators."""
     metadata = yaml.safe_load((CONNECTOR / "metadata.yaml").read_text(encoding="utf-8"))
     page = str(DOCS / "drift.md")
     try:
@@ -86,20 +86,20 @@ def metadata_outcomes() -> Iterator[Outcome]:
 
 
 class NextRelease(Connector):  # type: ignore[misc]
-    """The connector as a version that is not released yet; otherwise Docker Hub would be asked."""
+    """The connector as an unreleased version; otherwise, the checks would query Docker Hub."""
 
     is_released = False
 
 
 def qa_outcomes() -> Iterator[Outcome]:
-    """Yield what the QA checks say that need no network."""
+    """Yield the results of the QA checks that need no network."""
     connector = NextRelease(CONNECTOR.name)
     for check in ENABLED_CHECKS:
         name = type(check).__name__
         if name in OFFLINE:
             yield name, None, OFFLINE[name]
             continue
-        # The gates of the documentation checks let certified connectors through, and no manifest.
+        # By default, the documentation checks run only for certified connectors that are not manifest-only.
         is_page = check.category is CheckCategory.DOCUMENTATION
         with redirect_stdout(StringIO()):
             result = check._run(connector) if is_page else check.run(connector)
@@ -108,7 +108,7 @@ def qa_outcomes() -> Iterator[Outcome]:
 
 
 def main() -> int:
-    """Print every outcome and return 1 if a finding is not expected, or an expected one is gone."""
+    """Print every outcome. Return 1 if there is an unexpected finding, or if an expected one is missing."""
     with tempfile.TemporaryDirectory() as folder:
         lay_out(Path(folder))
         os.chdir(folder)
@@ -124,7 +124,7 @@ def main() -> int:
             print(f"FAILED   {name}: {text}")
         elif said:
             wrong += 1
-            print(f"FAILED   {name}: it did not fail. Take it out of EXPECTED.")
+            print(f"FAILED   {name}: it passed. Remove it from EXPECTED.")
         else:
             print(f"passed   {name}" if passed else f"skipped  {name}: {text}")
     print(f"{len(outcomes)} validators, {wrong} unexpected outcomes")

@@ -163,7 +163,7 @@ def test_port_trouble_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_no_data_of_drifts_has_no_count() -> None:
-    """token_info tells of the token."""
+    """token_info describes the token."""
     drift = LocalDrift(accounts=1, conversations=1, users=1)
     assert drift.count(stream("token_info")) is None
     assert all(drift.count(stream(name)) is not None for name in PRIMARY_KEYS)
@@ -205,7 +205,7 @@ def test_rows_of_every_stream_are_compared(
     field = next(field for field in rows[0] if field not in of.key)
     other = [rows[0] | {field: "other"}, *rows[1:]]
     monkeypatch.setattr(local, "rows", lambda _: iter(other))
-    assert "1 row in DuckDB is not as in Drift" in str(fault())
+    assert "1 row in DuckDB is not the same as in Drift" in str(fault())
 
 
 def test_metrics_are_named() -> None:

@@ -82,14 +82,14 @@ def test_equal_rows_are_complete(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("found", "fault"),
     [
-        (ROWS[:1], "1 record was read, not the 2 that had to be."),
-        ([*ROWS, {"id": 3}], "3 records were read, not the 2 that had to be."),
-        ([{"id": 3}, {"id": 4}], "2 records of Drift are missing in DuckDB, such as 1."),
-        ([row | {"status": "?"} for row in ROWS], "2 rows in DuckDB are not as in Drift, such as 1."),
-        ([ROWS[0], {"id": 3}], "1 record of Drift is missing in DuckDB, such as 2."),
-        ([ROWS[0], ROWS[1] | {"status": "open"}], "1 row in DuckDB is not as in Drift, such as 2."),
-        ([ROWS[0], ROWS[1] | {"tags": []}], "1 row in DuckDB is not as in Drift, such as 2."),
-        ([ROWS[0], {"id": 2, "status": "closed"}], "1 row in DuckDB is not as in Drift, such as 2."),
+        (ROWS[:1], "1 record was read instead of 2."),
+        ([*ROWS, {"id": 3}], "3 records were read instead of 2."),
+        ([{"id": 3}, {"id": 4}], "2 records in Drift are missing in DuckDB, such as 1."),
+        ([row | {"status": "?"} for row in ROWS], "2 rows in DuckDB are not the same as in Drift, such as 1."),
+        ([ROWS[0], {"id": 3}], "1 record in Drift is missing in DuckDB, such as 2."),
+        ([ROWS[0], ROWS[1] | {"status": "open"}], "1 row in DuckDB is not the same as in Drift, such as 2."),
+        ([ROWS[0], ROWS[1] | {"tags": []}], "1 row in DuckDB is not the same as in Drift, such as 2."),
+        ([ROWS[0], {"id": 2, "status": "closed"}], "1 row in DuckDB is not the same as in Drift, such as 2."),
     ],
 )
 def test_any_difference_is_a_fault(warehouse: Warehouse, found: list[dict[str, Any]], fault: str) -> None:
@@ -101,9 +101,9 @@ def test_an_incremental_read_is_held_against_its_table(warehouse: Warehouse) -> 
     """It brings just the records that are due, and the table must hold all that there are."""
     assert _outcome(warehouse, Drift(ROWS, due=1), read=1, whole=False).fault is None
     outcome = _outcome(warehouse, Drift(ROWS, due=1), read=2, whole=False)
-    assert outcome.fault == "2 records were read, not the 1 that had to be."
+    assert outcome.fault == "2 records were read instead of 1."
     outcome = _outcome(warehouse, Drift([*ROWS, {"id": 3}], due=1), read=1, whole=False)
-    assert outcome.fault == "1 record of Drift is missing in DuckDB, such as 3."
+    assert outcome.fault == "1 record in Drift is missing in DuckDB, such as 3."
     outcome = _outcome(warehouse, Drift(ROWS[:1]), read=1, whole=False)
     assert outcome.fault == "1 row in DuckDB is not in Drift, such as 2."
 
@@ -114,8 +114,8 @@ def test_every_404_is_told_as_a_skip(warehouse: Warehouse) -> None:
     skip = log("talks: skipped what no longer exists. Drift answered GET /x/7 with HTTP 404.")
     assert _outcome(warehouse, Drift(ROWS, gone=1), lines=(skip, done)).fault is None
     outcome = _outcome(warehouse, Drift(ROWS, gone=2), lines=(skip, done))
-    assert outcome.fault == "1 skip told, but Drift answered 404 to 2 requests."
-    assert "0 skips told" in str(_outcome(warehouse, Drift(ROWS, gone=1), lines=(done,)).fault)
+    assert outcome.fault == "1 skip logged, but Drift responded with 404 to 2 requests."
+    assert "0 skips logged" in str(_outcome(warehouse, Drift(ROWS, gone=1), lines=(done,)).fault)
     assert "0 requests" in str(_outcome(warehouse, Drift(ROWS), lines=(skip, done)).fault)
 
 
@@ -125,7 +125,7 @@ def test_a_composite_key_names_a_row(warehouse: Warehouse) -> None:
     rows = [{"slug": "a", "agent": 1}, {"slug": "a", "agent": 2}]
     assert _outcome(warehouse, Drift(rows), rows=rows, of=talks).fault is None
     outcome = _outcome(warehouse, Drift([rows[0], {"slug": "a", "agent": 3}]), rows=rows, of=talks)
-    assert outcome.fault == "1 record of Drift is missing in DuckDB, such as a, 3."
+    assert outcome.fault == "1 record in Drift is missing in DuckDB, such as a, 3."
 
 
 def test_what_drift_cannot_tell_is_not_held_against_it(warehouse: Warehouse) -> None:

@@ -102,7 +102,7 @@ def test_the_streams_are_those_of_the_file(drift: Landed) -> None:
         assert (name, found, in_drift) == (f"✓{stream.name} {mode}", f"{count:,}", f"{count:,}")
         assert (first, second) == (f"{count:,}", f"{count // 9:,}")
     total = sum(warehouse.count(stream) or 0 for stream in STREAMS)
-    assert together[0] == "Together"
+    assert together[0] == "Total"
     assert together[3:] == [f"{total:,}"] * 2
 
 
@@ -116,10 +116,10 @@ def test_the_speed_is_that_of_the_reads(drift: Landed) -> None:
     assert facts[:6] == [
         ("Records", f"{records:,}"),
         ("Seconds", "2.0"),
-        ("Records a second", f"{records / 2:,.0f}"),
+        ("Records per second", f"{records / 2:,.0f}"),
         ("Requests", f"{requests:,}"),
-        ("Requests a second", f"{requests / 2:,.1f}"),
-        ("Seconds to start and end, besides", "1.5"),
+        ("Requests per second", f"{requests / 2:,.1f}"),
+        ("Additional seconds for startup and shutdown", "1.5"),
     ]
     assert table(part)[1][1:] == [f"{counts[0] // 3:,}", "2.0"] * 2
 
@@ -290,7 +290,7 @@ def test_an_empty_drift_has_an_empty_page(tmp_path: Path) -> None:
     assert root.findall(".//svg") == []
     for name, reason in (
         ("conversations", "No conversations were read."),
-        ("first-answers", "No contact has written in what was read."),
+        ("first-answers", "No message of a contact was read."),
         ("messages", "No messages were read."),
     ):
         assert text_of(section(root, name)).endswith(reason)
@@ -303,14 +303,14 @@ def test_times_that_no_calendar_holds_are_counted(tmp_path: Path) -> None:
         rows["conversations"].append({"id": 10 + key, "status": "open", "createdAt": moment})
     part = section(parsed(page_of(rows, tmp_path / "a")), "conversations")
     assert "3 conversations began in the week of" in text_of(part)
-    assert "Not drawn: 4 conversations without a usable time." in text_of(part)
+    assert "Not shown: 4 conversations without a usable time." in text_of(part)
     rows["conversations"] = rows["conversations"][3:]
     part = section(parsed(page_of(rows, tmp_path / "b")), "conversations")
-    assert text_of(part).endswith("4 conversations were read, without a usable time.")
+    assert text_of(part).endswith("4 conversations were read, but without a usable time.")
     rows = bots_alone([1_000])
     rows["messages"][1]["createdAt"] = None
     part = section(parsed(page_of(rows, tmp_path / "c")), "messages")
-    assert "Not drawn: 1 message without a usable time." in text_of(part)
+    assert "Not shown: 1 message without a usable time." in text_of(part)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_huge_numbers_are_whole(tmp_path: Path) -> None:
     with Large(path) as large:
         root = parsed(page(run_of(large, times=Large.times), large, pytest.fail))
     part = section(root, "conversations")
-    assert "30,000,000,000,000 conversations began in 3 weeks, 10,000,000,000,000.0 a week." in text_of(part)
+    assert "30,000,000,000,000 conversations began in 3 weeks, 10,000,000,000,000.0 per week." in text_of(part)
     zero, *labels = scale(charts(part)[0])
     assert zero == "0"
     assert labels
@@ -378,7 +378,7 @@ def test_what_was_not_read_is_not_drawn(tmp_path: Path) -> None:
     assert section(root, "conversations").find(".//svg") is not None
     rows = {row[0]: row[1:] for row in table(section(root, "what"))}
     assert rows["✗Not complete: users full refresh"][1] == "–"
-    assert "13 of 15 streams read to the end." in text_of(section(root, "complete"))
+    assert "13 of 15 streams read completely." in text_of(section(root, "complete"))
 
 
 def test_a_query_without_an_answer_costs_one_picture(tmp_path: Path) -> None:
@@ -389,11 +389,9 @@ def test_a_query_without_an_answer_costs_one_picture(tmp_path: Path) -> None:
         text = page(run_of(warehouse), warehouse, warnings.append)
     root = parsed(text)
     assert "s3cret" not in text
-    assert text_of(section(root, "conversations")).endswith("The tables are not as the question expects them.")
+    assert text_of(section(root, "conversations")).endswith("The tables do not match this query.")
     assert section(root, "messages").find(".//svg") is not None
-    assert [warning.startswith("Something is missing in the report: ") for warning in warnings] == [True] * len(
-        warnings
-    )
+    assert [warning.startswith("A part of the report is missing: ") for warning in warnings] == [True] * len(warnings)
     assert warnings
 
 
@@ -403,7 +401,7 @@ def test_of_the_real_drift_only_what_is_known_is_said(tmp_path: Path) -> None:
     assert table(section(root, "what"))[0] == ["Stream", "Read 1", "Read 2", "Rows in DuckDB"]
     assert table(section(root, "fast"))[0] == ["Stream", "Seconds, read 1", "Seconds, read 2"]
     assert "Requests" not in text_of(section(root, "fast"))
-    assert "Drift does not tell how many records it holds." in text_of(section(root, "complete"))
+    assert "Drift does not report how many records it has." in text_of(section(root, "complete"))
     assert table(section(root, "complete"))[1:]
 
 

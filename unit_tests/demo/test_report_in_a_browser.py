@@ -180,7 +180,7 @@ def test_it_can_be_heard(tab: Tab, folder: Path) -> None:
     assert len(pictures) == 4
     assert all(re.search(r"\d.*\.$", picture) for picture in pictures), pictures
     regions = [name for role, name, _ in spoken if role == "region"]
-    assert regions[:3] == ["What was read", "How completely", "How fast"]
+    assert regions[:3] == ["What was read", "Completeness", "Speed"]
     assert len(regions) == 7
     roles = [role for role, *_ in spoken]
     assert roles.count("table") == 3

@@ -55,7 +55,7 @@ def test_a_terminal_shows_every_stream(width: int) -> None:
     assert any(
         line.split() == ["messages", "incremental", "running", "25", "5.0", "25", "%,", "15", "s"] for line in lines
     )
-    assert any(line.split()[-3:] == ["about", "15", "s"] for line in lines if line.startswith("together")), shown
+    assert any(line.split()[-3:] == ["about", "15", "s"] for line in lines if line.startswith("total")), shown
     assert any(line.split()[:3] == ["talks", "incremental", "running"] for line in lines), shown
     assert any(line.split()[:3] == ["people", "incremental", "throttled"] for line in lines), shown
     assert RETRY in " ".join(shown.split())
@@ -89,7 +89,7 @@ def test_columns_of_which_nothing_is_known_are_left_out() -> None:
     lines = [line.split() for line in text.splitlines()]
     assert ["✓", "talks", "3", "3", "1.5"] in lines
     assert ["✗", "people", "0", "–", "0.0"] in lines
-    assert ["together", "1,000,000", "5.0"] in lines
+    assert ["total", "1,000,000", "5.0"] in lines
 
 
 def test_the_file_is_named_with_commands_on_one_line_each() -> None:
@@ -98,10 +98,10 @@ def test_the_file_is_named_with_commands_on_one_line_each() -> None:
     path = "build/drift/drift.duckdb"
     Screen(console, animated=False).file(path, "/a/source-drift", ".venv/bin/python", ["talks"], 1_500_000)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert f"{path} holds 1 table, 1.5 MB." in lines
+    assert f"{path} contains 1 table (1.5 MB)." in lines
     assert f"  .venv/bin/python -im tools.demo.sql {path}" in lines
     assert any(line.startswith(f"  duckdb -readonly {path}") for line in lines)
-    assert any("/a/source-drift" in line and "reading only" in line for line in lines)
+    assert any("/a/source-drift" in line and "read-only" in line for line in lines)
     assert "tools/demo/queries/" in lines[-1]
     assert max(map(cell_len, lines)) <= 80
 
@@ -126,7 +126,7 @@ def test_one_record_is_no_plural() -> None:
     screen.summary(reading, 0.25)
     lines = [line.strip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert "talks                complete           1 record in 2.0 s" in lines
-    assert "✓ 1 record in 2.0 s, 0 a second; start and end 0.0 s, DuckDB 0.2 s" in lines
+    assert "✓ 1 record in 2.0 s, 0 a second; startup and shutdown 0.0 s, DuckDB 0.2 s" in lines
 
 
 def test_long_reads_are_told_about_now_and_then() -> None:
@@ -138,8 +138,8 @@ def test_long_reads_are_told_about_now_and_then() -> None:
             watch(reading.take(json.loads(record("talks", id=1))))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line.split()[2] for line in lines if line.split()[0] == "talks"] == ["3", "6"]
-    silent = [line.strip() for line in lines if "without a record" in line]
-    assert silent == ["begun, without a record yet: conversation_metrics, messages, people"] * 2
+    silent = [line.strip() for line in lines if "no records yet" in line]
+    assert silent == ["started, no records yet: conversation_metrics, messages, people"] * 2
 
 
 def test_lines_tell_how_long_it_still_takes() -> None:

@@ -27,9 +27,9 @@ def _file(path: Path, mode: int = 0o640) -> Path:
     ("content", "message"),
     [
         (b'{"access_token": "s3cret",', "is not valid JSON"),
-        (b'["s3cret"]', "must hold one JSON object"),
+        (b'["s3cret"]', "must contain one JSON object"),
         (b"", "is not valid JSON"),
-        (b'{"access_token": "s3cret\xff"}', "is not a text in UTF-8"),
+        (b'{"access_token": "s3cret\xff"}', "is not UTF-8 text"),
     ],
 )
 def test_a_bad_config_is_one_line_without_its_content(tmp_path: Path, content: bytes, message: str) -> None:
@@ -133,10 +133,10 @@ def test_a_config_that_cannot_be_saved_is_rescued(tmp_path: Path) -> None:
 
 
 def test_a_config_that_can_be_saved_nowhere_is_an_error(tmp_path: Path) -> None:
-    """The user learns that the app may have to be authorised anew."""
+    """The user learns that the app may have to be authorized again."""
     gone = tmp_path / "gone"
     used = Settings(OLD, tmp_path / "copy.json", origin=gone / "config.json", rescue=gone / "rescue.json")
-    with pytest.raises(DemoError, match="authorise the app anew"):
+    with pytest.raises(DemoError, match="authorize the app again"):
         used.update(NEW)
 
 

@@ -173,7 +173,7 @@ def test_a_record_without_its_key_is_an_error(load: Load, data: dict[str, Any]) 
 
 def test_a_record_of_another_stream_is_an_error(tmp_path: Path) -> None:
     """It has no place to go, and dropping it would be a loss."""
-    with Spool([TALKS], tmp_path) as spool, pytest.raises(DemoError, match="'people', a stream that was not asked for"):
+    with Spool([TALKS], tmp_path) as spool, pytest.raises(DemoError, match="'people', a stream that was not requested"):
         spool.add("people", {"id": 1})
 
 

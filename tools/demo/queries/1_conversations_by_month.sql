@@ -1,4 +1,4 @@
--- How many conversations began in each of the last 12 months, how many are open?
+-- How many conversations began in each of the last 12 months? How many are open?
 WITH began AS (
   SELECT date_trunc('month', epoch_ms(createdAt)) AS month, status
   FROM conversations
@@ -12,7 +12,7 @@ SELECT
   count(*) FILTER (status = 'bulk_sent') AS bulk_sent,
   round(100 * open / conversations, 1) AS "open %"
 FROM began
--- Counted back from the newest one: Drift may be switched off by now.
+-- Ends with the newest conversation, because Drift may be shut down by now.
 WHERE month > (SELECT max(month) FROM began) - INTERVAL 12 MONTHS
 GROUP BY ALL
 ORDER BY month;

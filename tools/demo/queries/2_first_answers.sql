@@ -1,4 +1,4 @@
--- How fast do bots answer a visitor, how fast do people, and how much?
+-- How fast do bots and people respond to visitors, and with how many messages?
 WITH said AS (
   SELECT
     conversationId,
@@ -9,7 +9,7 @@ WITH said AS (
       ELSE 'person'
     END AS writer
   FROM messages
-  -- Without the notes, which no visitor sees.
+  -- Leave out private notes, because visitors do not see them.
   WHERE type = 'chat'
 ), asked AS (
   SELECT conversationId, min(createdAt) AS asked_at

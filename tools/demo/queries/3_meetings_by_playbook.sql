@@ -1,4 +1,4 @@
--- Which playbooks bring meetings, and how many agents hold them?
+-- Which playbooks lead to meetings, and with how many agents?
 SELECT
   CASE
     WHEN talk.id IS NULL THEN '(no conversation)'

@@ -1,8 +1,8 @@
 -- How many conversations began in each week, by status?
--- Weeks begin on Monday, UTC. Where there are too many of them to be drawn, it is months, or years.
+-- Weeks begin on Monday, UTC. If there are too many weeks for the chart, the query uses months or years.
 WITH began AS (
   SELECT
-    -- A time that no calendar holds is unknown, like none at all.
+    -- Treat an impossible time as missing.
     CASE WHEN createdAt BETWEEN 0 AND 4102444799999 THEN epoch_ms(createdAt) END AS moment,
     status
   FROM conversations

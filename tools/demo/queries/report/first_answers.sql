@@ -1,5 +1,5 @@
--- How long does a contact wait for the first answer of a person, and how long for that of a bot?
--- Asked of `waits`, which docs/queries/first_human_response.sql defines.
+-- How long do contacts wait for the first response of a person, and of a bot?
+-- This query uses `waits`, which docs/queries/first_human_response.sql defines.
 SELECT
   answers_of,
   since,

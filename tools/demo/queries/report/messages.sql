@@ -1,7 +1,7 @@
--- At which hour of the day are messages written, and by whom?
--- Hours are UTC. Asked of `written`, which docs/queries/first_human_response.sql defines.
+-- At which hour of the day do people write messages, and who writes them?
+-- Hours are in UTC. This query uses `written`, which docs/queries/first_human_response.sql defines.
 SELECT
-  -- A time that no calendar holds is unknown, like none at all.
+  -- Treat an impossible time as missing.
   CASE WHEN createdAt BETWEEN 0 AND 4102444799999 THEN hour(epoch_ms(createdAt)) END AS hour,
   writer,
   count(*) AS messages
