@@ -352,6 +352,7 @@ EXPECTED: dict[str, Expected] = {
     # Accounts
     "accounts-size-above-50-refused": RedOrComplete(_REFUSED, unasked=True),
     "accounts-hal-links": RedOrComplete(_UNKNOWN_PLACE),
+    "accounts-embedded": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-spring-page": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-capitalised-keys": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-row-without-key": Red("accountId", _NO_KEY),
@@ -377,6 +378,8 @@ EXPECTED: dict[str, Expected] = {
     "list-links-array": RedOrComplete(_UNKNOWN_PLACE),
     "list-capitalised-keys": RedOrComplete(_UNKNOWN_PLACE),
     "list-under-conversations": RedOrComplete(_UNKNOWN_PLACE),
+    "list-next-page-token-elsewhere": RedOrComplete(_UNKNOWN_PLACE),
+    "list-oldest-first": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
     "list-one-future-row": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
     "list-times-in-iso": RedOrComplete("Times that cannot be compared are no reason to leave rows out."),
     "list-times-in-seconds": RedOrComplete("Times of 1970 are no reason to leave all rows out."),
@@ -433,6 +436,8 @@ EXPECTED: dict[str, Expected] = {
     "messages-not-found-error-beside-rows": RedOrComplete(
         "An error beside rows may stand for others that are missing."
     ),
+    "messages-next-malformed": _row_fails("names no next page"),
+    "messages-error-in-data": _row_fails("without records"),
     "messages-more-for-ever-without-next": Red(
         "names no next page", "More rows are promised, and no way to them is named.", values=False
     ),
@@ -441,6 +446,7 @@ EXPECTED: dict[str, Expected] = {
         f"contacts-{name}": AllBut(_GONE, logs="skipped|gone|not found|empty")
         for name in ("null-when-erased", "empty-object-when-erased", "empty-list-when-erased", "410")
     },
+    "contacts-first-thirty-gone": AllBut(_GONE, logs="30 of"),
     "contacts-merged": AllBut("The contact is there under its other id."),
     "contacts-oldest-third-gone": AllBut(_GONE, logs="%|30 of"),
     **{f"contacts-404-{name}": AllBut(_GONE, logs="35 of") for name in ("in-camel-case", "message-alone")},
@@ -468,6 +474,7 @@ EXPECTED: dict[str, Expected] = {
         unasked=True,
     ),
     "reports-know-one-metric": Green(why="The other metrics are null, and a warning names them.", values=False),
+    "reports-fifty-of-this-minute": Green(values=False),
     "reports-null-rows-at-the-maximum": Green(drift={"conversations": 600, "history_days": 60}),
     "reports-page-named-and-ignored": RedOrComplete("A page that is named may hold more."),
     "reports-more-than-ten-metrics-refused": RedOrComplete(_REFUSED),
@@ -497,6 +504,7 @@ EXPECTED: dict[str, Expected] = {
     "meetings-under-meetings": RedOrComplete(_UNKNOWN_PLACE),
     # The other lists
     "users-without-key": Red(r"\bid\b", _NO_KEY),
+    "users-status-error-without-data": Red("without records", _NO_WITNESS),
     "users-paged-by-pagination": RedOrComplete("A page that is promised and not read is proof that rows are missing."),
     "users-paged-by-links": RedOrComplete("A page that is promised and not read is proof that rows are missing."),
     "users-under-users": RedOrComplete(_UNKNOWN_PLACE),

@@ -204,6 +204,23 @@ def _name_late_account_page(asked: Asked, content: Any) -> Any:
     return placed(content, "data.next", f"/accounts?index={index + 2 * size}&size={size}")
 
 
+def _token_behind(content: Any) -> str | None:
+    found = found_at(content, "links.next")
+    return token_of(found) if found else None
+
+
+def _oldest_first(asked: Asked) -> Answer:
+    found, first = list(asked.drift.expected("conversations"))[::-1], asked.number("next")
+    is_last = first + 50 >= len(found)
+    paging = {} if is_last else {"pagination": {"more": True, "next": str(first + 50)}}
+    return Answer(200, {"data": found[first : first + 50], **paging}, {})
+
+
+def _touch_fifty(asked: Asked) -> None:
+    for row in list(asked.drift.expected("conversations"))[:50]:
+        asked.drift.touch(row["id"], at=int(time.time() * 1000) - 60_000)
+
+
 def _rel_links(href: Any) -> list[Row]:
     return [{"rel": ["self"], "href": "/accounts"}] + ([{"rel": ["next"], "href": href}] if href else [])
 
@@ -593,6 +610,11 @@ _ACCOUNTS = (
         drop("data.next"),
     ),
     (
+        "accounts-embedded",
+        "HAL puts the rows into an object named _embedded.",
+        edit(lambda content: {"_embedded": {"accounts": content["data"]["accounts"]}, "_links": {}}),
+    ),
+    (
         "accounts-link-header",
         "GitHub names the next page in a header, and so do many that were modelled on it.",
         Deviation(alter=_name_next_in_header),
@@ -834,6 +856,24 @@ _LIST = (
         edit_with(_hide_the_first_page),
     ),
     (
+        "list-next-page-token-elsewhere",
+        "Google's style names it nextPageToken, at the root.",
+        edit(lambda content: {"data": content["data"], "nextPageToken": _token_behind(content)}),
+    ),
+    (
+        "list-next-token-null-as-text",
+        "A link is put together from a token that is null.",
+        when(lambda asked: asked.first("page_token") == "null", refuse(400)),
+        links_only(),
+        on_last_page(put("links.next", "https://api.drift.com/conversations/list?page_token=null")),
+    ),
+    (
+        "list-old-field-empty",
+        "The rows moved, and the field of before is left empty.",
+        edit(lambda content: content | {"data": [], "conversations": content["data"]}),
+    ),
+    ("list-oldest-first", "Somebody turned the order round.", Deviation(ask=_oldest_first)),
+    (
         "list-included-beside-data",
         "JSON:API sends what rows refer to beside them.",
         put("included", [{"id": "1", "type": "contact"}]),
@@ -1064,6 +1104,17 @@ _MESSAGES = (
         put("error", {"type": "not_found"}),
     ),
     (
+        "messages-next-malformed",
+        "A link is put together from an IPv6 address without its end.",
+        message_pages(1, end={"more": False}),
+        _at_one(convert("pagination.next", lambda _: "http://[::1/conversations")),
+    ),
+    (
+        "messages-error-in-data",
+        "An exception mapper puts its text where the data should be.",
+        _at_one(say({"data": {"error": "internal error"}})),
+    ),
+    (
         "messages-more-for-ever-without-next",
         "A flag was left on in a rewrite.",
         put("pagination", {"more": True}),
@@ -1116,6 +1167,11 @@ _CONTACTS = (
     ),
     ("contacts-all-404", "The route moved, and its old place knows nothing.", refuse(404, "not_found")),
     ("contacts-410", "An erased contact is marked as gone.", _at_one(refuse(410, "gone"))),
+    (
+        "contacts-first-thirty-gone",
+        "Contacts that nobody talked to for long were purged.",
+        on(30, say(_NOT_FOUND, 404)),
+    ),
     (
         "contacts-404-in-camel-case",
         "The exception's class name is the type of the error.",
@@ -1175,6 +1231,16 @@ _REPORTS = (
         "reports-unknown-metric",
         "A metric was retired, and asking for it is an error.",
         when(_asks_for_unknown_metric, refuse(400, message="Unknown metric: meaningfulConversation")),
+    ),
+    (
+        "reports-202-while-it-runs",
+        "A report is a job, which runs at first.",
+        at_first(say({"count": 0, "data": [], "status": "RUNNING"}, 202), times=3),
+    ),
+    (
+        "reports-fifty-of-this-minute",
+        "Fifty conversations were closed with one click a minute ago.",
+        once(lambda _: True, disturb(lambda asked: _touch_fifty(asked))),
     ),
     (
         "reports-know-one-metric",
@@ -1326,6 +1392,11 @@ _MEETINGS = (
 
 _LISTS = (
     ("users-without-key", "An invited user has no id yet.", some_rows(lambda row: _less(row, "id"), share=2)),
+    (
+        "users-status-error-without-data",
+        "A JSend envelope says error in its status.",
+        say({"status": "error", "data": None}),
+    ),
     ("users-null-row", "A deleted user is null.", row_list(lambda found: [*found, None])),
     (
         "users-paged-by-pagination",
@@ -1451,6 +1522,16 @@ _GATEWAY = (
         "gateway-401-without-body-now-and-then",
         "Spring Security answers 401 without a body.",
         every(250, empty(401), first=100),
+    ),
+    (
+        "gateway-404-message-during-deploy",
+        "While pods are replaced the gateway knows no route, and says so in JSON of its own.",
+        between(6, 20, say({"message": "no Route matched with those values"}, 404)),
+    ),
+    (
+        "gateway-retry-after-year-10000",
+        "A date is computed from the largest integer.",
+        every(20, say(_SERVER_ERROR, 429, Retry_After="Mon, 01 Jan 99999 00:00:00 GMT")),
     ),
     (
         "gateway-404-html-during-deploy",
