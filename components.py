@@ -305,7 +305,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         metrics = self._at(row, "metrics")
         metrics = [metrics.get(name) for name in names] if isinstance(metrics, dict) else metrics
         if not isinstance(metrics, list) or len(metrics) != len(names):
-            raise ValueError("with a row that has not the metrics that were asked for")
+            raise ValueError("with a row that lacks the requested metrics")
         values = {}
         for name, metric in zip(names, metrics, strict=True):
             with suppress(ValueError, TypeError, OverflowError):

@@ -259,7 +259,7 @@ def test_metrics_of_another_number_are_an_error(drift: Drift, connector: Connect
     """Fewer or more metrics than were asked for would shift them under the wrong names."""
     drift.answers(REPORTS, {"count": 1, "data": [{"conversationId": 7, "metrics": metrics}]})
     outcome = connector.read("conversation_metrics")
-    assert_failed(outcome, "conversation_metrics", "with a row that has not the metrics that were asked for")
+    assert_failed(outcome, "conversation_metrics", "with a row that lacks the requested metrics")
 
 
 # Text and numbers

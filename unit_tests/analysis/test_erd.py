@@ -89,4 +89,4 @@ def test_every_field_and_key_is_written() -> None:
         assert box, table.name
         assert re.findall(r"^        \w+ (\w+)", box[1], re.MULTILINE) == names
         assert re.findall(r"(\w+) PK", box[1]) == [name for name in names if name in table.key]
-    assert "the organisation\\'s own among them" in written
+    assert "the organization\\'s own among them" in written
