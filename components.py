@@ -191,8 +191,9 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         is_empty = has_place and (not self.never_absent or self.notes.thread.pages > 0) and not self._claims(body)[0]
         inside = list(data.values()) if isinstance(data, dict) else [[data]] if data else []
         is_empty = is_empty and not any(isinstance(one, list | dict | str) and one for one in inside)
-        rest = json.dumps([fields[name] for name in {*fields} - {"data", "warnings", *PLACES, *TOTALS, *MORE}])[1:]
-        if (told is None and not is_empty) or re.search(r"(?i)false|error|fail|[\[{][^\]}]", rest):
+        rest = json.dumps({name: fields[name] for name in {*fields} - {"data", "warnings", *PLACES, *TOTALS, *MORE}})
+        denial = r'(?i)"(success|ok)": false|: "[^"]*(error|fail)|: [\[{][^\]}]'
+        if (told is None and not is_empty) or re.search(denial, rest):
             raise ValueError(f"without records at {self.records_at or 'its root'}")
         return told
 

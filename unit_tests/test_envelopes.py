@@ -149,6 +149,31 @@ def test_absent_list_is_empty_when_said_twice(drift: Drift, connector: Connector
     assert (outcome.errors, len(drift.asked(path))) == ([], 2)
 
 
+@pytest.mark.parametrize(
+    ("beside", "is_empty"),
+    [
+        ({"hasNext": False, "requestId": "a1", "errors": [], "error": None, "status": "ok", "code": 200}, True),
+        ({"success": False}, False),
+        ({"status": "error"}, False),
+        ({"message": "It failed."}, False),
+        ({"users": [{"name": "without a key"}]}, False),
+        ({"_embedded": {"users": [{"name": "without a key"}]}}, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("none", [[], None])
+def test_empty_list_counts_unless_something_beside_it_says_otherwise(
+    drift: Drift, connector: Connector, none: Any, beside: Any, is_empty: bool
+) -> None:
+    """An envelope may hold more than its list; what says that the request failed, or holds rows, is no empty list."""
+    drift.answers("/users/list", {"data": none, **beside})
+    outcome = connector.read("users")
+    if is_empty:
+        assert_complete(outcome, "users")
+    else:
+        assert_failed(outcome, "users", "without records at data")
+
+
 def test_list_that_was_absent_once_is_read(drift: Drift, connector: Connector) -> None:
     """One answer without the list is no witness: the next one is read."""
     drift.answers("/users/list", {"data": None}, {"data": [ONE]})

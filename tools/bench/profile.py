@@ -65,6 +65,8 @@ def _profiled(sandbox: Sandbox, stream: str, manifest: Path) -> Counter[Function
         spy = [
             str(Path(sysconfig.get_path("scripts"), "py-spy")),
             "record",
+            # A process that is stopped at each look sometimes writes half a line.
+            "--nonblocking",
             "--gil",
             "--format",
             "raw",
