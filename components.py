@@ -187,7 +187,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
                 return rows
         told = next((found for found in likely if isinstance(found, list) and (found or not self.one)), None)
         # Drift leaves out what is not set: a missing list is empty if its place is there, and nothing says otherwise.
-        has_place = body in (None, []) or (self.one and body == {}) or set(fields) & {"data", *PLACES, *TOTALS}
+        has_place = (self.one and body in (None, [], {})) or set(fields) & {"data", *PLACES, *TOTALS}
         is_empty = has_place and (not self.never_absent or self.notes.thread.pages > 0) and not self._claims(body)[0]
         inside = list(data.values()) if isinstance(data, dict) else [[data]] if data else []
         is_empty = is_empty and not any(isinstance(one, list | dict | str) and one for one in inside)
@@ -274,12 +274,12 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """The JSON body, parsed once, text repaired, integers exact. Raises where it is none: a gateway speaks then."""
         kept = vars(response)
         if "drift_body" not in kept:
-            content = b"null" if response.status_code == 204 else response.content.removeprefix(b"\xef\xbb\xbf")
+            raw = b'{"data":null}' if response.status_code == 204 else response.content.removeprefix(b"\xef\xbb\xbf")
             try:
                 # orjson rounds integers beyond 64 bits, and refuses surrogates without a pair, malformed UTF-16.
-                kept["drift_body"] = orjson.loads(b"" if re.search(rb"\d{20}", content) else content)
+                kept["drift_body"] = orjson.loads(b"" if re.search(rb"\d{20}", raw) else raw)
             except orjson.JSONDecodeError:
-                text = json.dumps(json.loads(content.decode("utf-8", "replace")), ensure_ascii=False)
+                text = json.dumps(json.loads(raw.decode("utf-8", "replace")), ensure_ascii=False)
                 text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
                 kept["drift_body"], kept["drift_repaired"] = json.loads(text), "\ufffd" in text
         return kept["drift_body"]

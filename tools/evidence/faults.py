@@ -37,7 +37,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 # The connector keeps trying for an hour if Drift throttles. Even with shorter waits, this would take minutes and show
 # nothing new.
-ONCE_ONLY = ("HTTP 429", "HTTP 429, Retry-After: 3")
+# Drift's word that there is nothing, if it says 204 twice.
+ONCE_ONLY = ("HTTP 429", "HTTP 429, Retry-After: 3", "204")
 
 
 @dataclass(frozen=True)
