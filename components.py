@@ -476,7 +476,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
 class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
     """Reads the children of the conversations oldest first, though they are listed newest first: the CDK's router saves
     no state before the last of them, and none past one that fails. The state is a floor, below which all were yielded,
-    and the retry list (`unread`), asked for first. While it lists it yields the newest third, to fill the rate limit;
+    and the retry list (`unread`), asked for first. While it lists it yields the newest half, to fill the rate limit;
     the floor stays below what was listed before them. The very newest waits for all others."""
 
     api_budget: Any = None
@@ -508,7 +508,7 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
                 keys.append(key)
                 cursors.append(cursor)
             highest = highest if begun else max(highest, cursor)
-            most = min(len(keys) // 3 - 1, 300 * self.config["max_requests_per_second"]) + len(keys) // 1000
+            most = min(len(keys) // 2 - 1, 300 * self.config["max_requests_per_second"]) + len(keys) // 1000
             if begun < most and notes.room.acquire(blocking=False):
                 begun += 1
                 yield self._slice(keys[begun], wait=False)

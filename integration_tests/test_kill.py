@@ -19,8 +19,8 @@ CONVERSATIONS = 600
 CHECKPOINT, IN_FLIGHT, UNSAID = 100, 23, 60
 # Conversations of one millisecond: where the floor is theirs, all of them come again.
 TIES = 50
-# What is read while the list is read, and comes again if the sync is killed: the newest third.
-EARLY = CONVERSATIONS // 3
+# What is read while the list is read, and comes again if the sync is killed: the newest half.
+EARLY = CONVERSATIONS // 2
 HOUR = 3_600_000
 
 
