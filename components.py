@@ -192,7 +192,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         inside = list(data.values()) if isinstance(data, dict) else [[data]] if data else []
         is_empty = is_empty and not any(isinstance(one, list | dict | str) and one for one in inside)
         rest = json.dumps({name: fields[name] for name in {*fields} - {"data", "warnings", *PLACES, *TOTALS, *MORE}})
-        denial = r'(?i)"(success|ok)": false|: "[^"]*(error|fail)|: [\[{][^\]}]'
+        denial = r'(?i)"(success|ok)":.false|:."[^"]*(error|fail)|:.[\[{][^\]}]'
         if (told is None and not is_empty) or re.search(denial, rest):
             raise ValueError(f"without records at {self.records_at or 'its root'}")
         return told
