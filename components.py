@@ -176,7 +176,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
     def _found(self, body: Any) -> list[Any] | None:
         fields, data = body if isinstance(body, dict) else {}, self._at(body, "data")
         likely = [self._at(body, self.records_at), data, body if self.one or isinstance(body, list) else None]
-        for counts in (*likely, self._at(data, self.records_at), fields) if self.counts else ():
+        for counts in (*likely, self._at(data, self.records_at), "data" in fields or fields) if self.counts else ():
             if isinstance(counts, dict) and re.fullmatch(r"(\d{1,15}(\.0)?|None)+", "".join(map(str, counts.values()))):
                 return [{"status": status, "count": int(float(n or 0))} for status, n in counts.items()]
         inside = [list(holder.values()) for holder in (*likely, fields) if isinstance(holder, dict) and not self.one]
