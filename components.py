@@ -288,7 +288,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """What stands at a dotted path of an answer, in any case; '' is the root. Links in a list go by their `rel`."""
         for name in filter(None, path.split(".")):
             if isinstance(body, list):
-                body = {str(one.get("rel")).strip("[]'"): one for one in body if isinstance(one, dict)}
+                body = {str(one["rel"]).strip("[]'"): one for one in body if isinstance(one, dict) and "rel" in one}
             body = {str(key).lower(): body[key] for key in body}.get(name.lower()) if isinstance(body, dict) else None
         return body
 

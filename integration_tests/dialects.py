@@ -344,6 +344,13 @@ _EMPTY_CONVERSATION = "The conversation has no messages."
 _OTHER_HOST = "The token is sent to one host only."
 
 
+_ONE_METRIC_LESS = Green(
+    why="One metric is null, and a warning names it.",
+    ignored=("meaningfulConversation",),
+    logs="meaningfulConversation",
+)
+
+
 def _row_fails(says: str) -> Expected:
     return Red(says, _ROW_FAILS, others=True, again=True, retries=True)
 
@@ -457,22 +464,9 @@ EXPECTED: dict[str, Expected] = {
     ),
     "attributes-as-map": RedOrComplete(_UNKNOWN_PLACE),
     # Reports
-    "reports-unknown-metric": Green(
-        why="One metric is null, and a warning names it.",
-        ignored=("meaningfulConversation",),
-        logs="meaningfulConversation",
-    ),
-    "reports-422-for-an-unknown-metric": Green(
-        why="One metric is null, and a warning names it.",
-        ignored=("meaningfulConversation",),
-        logs="meaningfulConversation",
-    ),
-    "reports-days-and-an-unknown-metric": Green(
-        why="One metric is null, and a warning names it.",
-        ignored=("meaningfulConversation",),
-        logs="meaningfulConversation",
-        unasked=True,
-    ),
+    "reports-unknown-metric": _ONE_METRIC_LESS,
+    "reports-422-for-an-unknown-metric": _ONE_METRIC_LESS,
+    "reports-days-and-an-unknown-metric": replace(_ONE_METRIC_LESS, unasked=True),
     "reports-know-one-metric": Green(why="The other metrics are null, and a warning names them.", values=False),
     "reports-fifty-of-this-minute": Green(values=False),
     "reports-null-rows-at-the-maximum": Green(drift={"conversations": 600, "history_days": 60}),
@@ -528,18 +522,18 @@ EXPECTED: dict[str, Expected] = {
         streams=("conversations", "users"),
         options={"token_seconds": 0},
     ),
-    "token-403-when-access-token-expires": Green(
-        with_oauth=True, streams=("messages",), options={"access_token_uses": 90}
-    ),
+    **{
+        f"token-{name}-when-access-token-expires": Green(
+            with_oauth=True, streams=("messages",), options={"access_token_uses": 90}
+        )
+        for name in ("403", "401-without-body")
+    },
     "token-401-for-missing-scope": Red(
         "account_read",
         "The token lacks the scope, and works elsewhere.",
         streams=("accounts",),
         complete=("users", BYSTANDER),
         options={"tokens": {"sandbox-token": tuple(scope for scope in ALL_SCOPES if scope != "account_read")}},
-    ),
-    "token-401-without-body-when-access-token-expires": Green(
-        with_oauth=True, streams=("messages",), options={"access_token_uses": 90}
     ),
     "oauth-no-new-refresh-token": Green(with_oauth=True, options={"rotate_refresh_tokens": False}),
     "oauth-expires-in-text": Green(with_oauth=True),

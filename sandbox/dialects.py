@@ -1170,7 +1170,7 @@ _CONTACTS = (
     (
         "contacts-first-thirty-gone",
         "Contacts that nobody talked to for long were purged.",
-        on(30, say(_NOT_FOUND, 404)),
+        on(30, refuse(404, "not_found")),
     ),
     (
         "contacts-404-in-camel-case",
@@ -1240,7 +1240,7 @@ _REPORTS = (
     (
         "reports-fifty-of-this-minute",
         "Fifty conversations were closed with one click a minute ago.",
-        once(lambda _: True, disturb(lambda asked: _touch_fifty(asked))),
+        once(lambda _: True, disturb(_touch_fifty)),
     ),
     (
         "reports-know-one-metric",
