@@ -23,8 +23,7 @@ from airbyte_cdk.sources.streams.http.error_handlers import ErrorHandler, ErrorR
 
 CONFIG, SYSTEM, TRANSIENT = (cdk.FailureType(f"{kind}_error") for kind in ("config", "system", "transient"))
 WIND_DOWN = "Drift is being wound down; if this lasts, ask Salesloft whether your organization is still served."
-# Milliseconds by which a state may run ahead of Drift's clock; the cursors of the manifest look back as far.
-LOOK_BACK = 600_000
+LOOK_BACK = 600_000  # Milliseconds, as in the cursors of the manifest: a row may be listed later than it is dated.
 # Where an answer may name the next page, likeliest first, how many rows there are, and that more are to come.
 PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "meta", "paging", "")
 TOTALS = [f"{place}{name}" for place in ("", "data.", "pagination.") for name in ("total", "count", "totalCount")]
@@ -145,12 +144,13 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             is_new = version not in walk.kept and (walk.above is None or (moment or 0) > walk.above)
             walk.fresh += walk.kept.get(version) != walk.walks
             walk.kept[version] = walk.walks
-            if sent is not None and (moment is None or moment > walk.clock + LOOK_BACK):
+            if sent is not None and (moment is None or moment > walk.clock):
                 # Printed as it is; its `int`, which the CDK takes for the cursor, is no time ahead, or fails.
-                base = type(sent) if isinstance(sent, str | list | dict | float) else int
-                ahead = {"__int__": lambda _, at="no time" if moment is None else walk.clock + LOOK_BACK: int(at)}
+                base = int if isinstance(sent, int) else type(sent)
+                ahead = {"__int__": lambda _, at="no time" if moment is None else walk.clock: int(at)}
                 row = row | {self.cursor_field: type("Cursor", (base,), ahead)(sent)}
-                self.notes.warn(f"some {self.cursor_field} lie ahead of Drift's clock or are no times.")
+                far = (moment or 1e15) > walk.clock + LOOK_BACK
+                self.notes.warn(f"some {self.cursor_field} are in the future or are no times.", far)
             if self.only:
                 row = {name: row[name] for name in self.only if name in row and token not in str(row[name])}
             records += [row] if is_new else []
