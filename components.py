@@ -144,11 +144,10 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             is_new = version not in walk.kept and (walk.above is None or (moment or 0) > walk.above)
             walk.fresh += walk.kept.get(version) != walk.walks
             walk.kept[version] = walk.walks
-            if sent is not None and (moment is None or moment > walk.clock):
+            if not isinstance(sent, bool | None) and (moment is None or moment > walk.clock):
                 # Printed as it is; its `int`, which the CDK takes for the cursor, is no time ahead, or fails.
-                base = int if isinstance(sent, int) else type(sent)
                 ahead = {"__int__": lambda _, at="no time" if moment is None else walk.clock: int(at)}
-                row = row | {self.cursor_field: type("Cursor", (base,), ahead)(sent)}
+                row = row | {self.cursor_field: type("Cursor", (type(sent),), ahead)(sent)}
                 far = (moment or 1e15) > walk.clock + LOOK_BACK
                 self.notes.warn(f"some {self.cursor_field} are in the future or are no times.", far)
             if self.only:
@@ -230,7 +229,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         if query is not None and (is_new or walk.fresh) and walk.idle <= self.most_idle:
             walk.names.add(query)
             walk.anew = walk.anew or walk.walks > 1 or "Cache-Control" in response.request.headers
-            return f"{query}#{time.time_ns()}" if walk.anew or not is_new else query
+            return f"{query}#{time.time_ns() if walk.anew else walk.pages}"
         if is_new and rows:
             self.notes.miss(f"Drift names pages of {self.name} without end, and they hold nothing new.")
         self.notes.warn(f"Drift names more pages without end; {walk.idle} empty ones were read.", is_new and not rows)
@@ -297,9 +296,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         told = [str(self._at(body, place)) for place in TOTALS]
         more = [str(self._at(body, place)).lower() for place in MORE]
         beside = [one for place in PLACES if isinstance(one := self._at(body, place), dict)]
-        names = {name.lower() for one in beside for name in one if one[name] and "next" in name.lower()}
-        total = max(int(one) if re.fullmatch(r"\d{1,18}", one) else 0 for one in told)
-        return total, "true" in more or bool(names - {"next"})
+        more += ["true" for one in beside for name in one if one[name] and "next" in name.lower() != "next"]
+        return max([0, *map(int, filter(re.compile(r"\d{1,18}").fullmatch, told))]), "true" in more
 
     def _with_metrics(self, row: Any, names: list[str]) -> Any:
         """A row of a report with its metrics by name (devdocs conversation-reporting); "NaN" and "" are null."""
@@ -316,7 +314,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         return {name: value for name, value in row.items() if name != "metrics"} | values
 
     def should_migrate(self, stream_state: Mapping[str, Any]) -> bool:
-        self.notes.saved = list((stream_state.get("parent_state") or {}).get("unread") or [])
+        self.notes.saved[:] = (stream_state.get("parent_state") or {}).get("unread") or []
         return False
 
     def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -344,14 +342,19 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return self._again(answer, f"Drift could not be reached ({type(answer).__name__}).")
         status, kept, path, odd = answer.status_code, vars(answer), urlsplit(str(answer.request.url)).path, ""
         is_good = 200 <= status < 300 and status != 202
+        width = int(ends[-1]) - int(ends[0]) if (ends := re.findall(r"\d{12,}", str(answer.request.body))) else 0
+        if self.windowed and width >= 21_600_000 and len(answer.content) > 300_000:
+            # A report may have no maximum. Parsed, and kept until all halves are read, it would take gigabytes.
+            kept["_content"] = b""
+            return ErrorResolution(ResponseAction.SPLIT_REQUEST_WINDOW, TRANSIENT, "large")
         try:
             self._body_of(answer)
             odd = "without records" if is_good and self.rows(answer) is None else ""
         except (ValueError, RecursionError) as wrong:
             odd = str(wrong) if "drift_body" in kept else "with a body that is not JSON"
         body = kept.get("drift_body")
-        error = self._at(body, "error") or self._at(body, "errors")
-        error = error or (not is_good and self._at(body, "message") and re.search("'(type|code)'", str(body)) and body)
+        coded = self._at(body, "message") and (self._at(body, "type") or self._at(body, "code"))
+        error = self._at(body, "error") or self._at(body, "errors") or (not is_good and coded and body)
         said = re.sub("[ _-]", "", json.dumps(error)).lower() if error else ""
         odd = "with an error" if said and is_good else odd
         text = f"Drift answered {answer.request.method} {path} {odd if is_good else f'with HTTP {status}'}."
@@ -363,8 +366,8 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return ErrorResolution(ResponseAction.RATE_LIMITED, TRANSIENT, text)
         if status == 401 or ("authenticationerror" in said and (is_good or status == 403)):
             return self._denied(answer, 3 if said else 8)
-        is_bare = is_good and not kept.get("drift_rows")
-        is_missing = said and (status == 410 or ("notfound" in said and (is_bare or status == 404)))
+        is_none = not kept.get("drift_rows") if is_good else status == 404
+        is_missing = said and (status == 410 or ("notfound" in said and is_none))
         if (self.child and is_missing) or (self.one and is_absent):
             notes.gone += 1
             return notes.ignore(answer, f"{self.name}: skipped what no longer exists. {text}")
@@ -376,7 +379,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         is_done, is_refused = is_good and (not odd or is_absent), status in (400, 422)
         if is_first or ((is_done or is_refused) and self._asks_otherwise(answer.request, is_done)):
             return ErrorResolution(ResponseAction.RETRY, TRANSIENT, text)
-        if self.windowed and (is_refused or (is_done and self._is_cut(answer))):
+        if self.windowed and (is_refused or (is_done and self._is_cut(answer, width))):
             return ErrorResolution(ResponseAction.SPLIT_REQUEST_WINDOW, TRANSIENT, text)
         if is_done:
             notes.found, self.source.found, notes.failed_in_a_row = notes.found + 1, self.source.found + 1, 0
@@ -387,13 +390,12 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return self._fail(answer, notes.scope if is_scope else text, CONFIG, is_scope)
         return self._fail(answer, f"{text} {WIND_DOWN}" if status in (404, 410) else text)
 
-    def _is_cut(self, response: requests.Response) -> bool:
+    def _is_cut(self, response: requests.Response, width: int) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
-        ends = re.findall(r"\d{12,}", str(response.request.body))
         # So many may be of one moment, which no split ends: there a count that agrees is believed.
-        is_one = total == count and len(ends) == 2 and int(ends[1]) - int(ends[0]) < 21_600_000
-        is_round = count > 0 and not is_one and (count in (20, 25) or count % 50 == 0)
+        is_one = total == count and 0 < width < 21_600_000
+        is_round = not is_one and (count in (10, 20, 25) or count % 50 == 0 < count)
         return total > count or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
 
     def _denied(self, response: requests.Response, attempts: int) -> ErrorResolution:
@@ -450,13 +452,10 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         is_range = not is_good and (is_all or known.get(self.cursor_field) is False)
         if (is_good and is_all) or (is_range and isinstance(ends[0], str)):
             return False
-        body["metrics"] = unknown[:1] or kept
+        body["metrics"] = (kept or self.metrics) if is_range else (unknown[:1] or kept)
         if is_range:
-            if not kept:
-                known.clear()
-            body["metrics"] = kept or self.metrics
-            days = (ends[0] / 1000 - 86400, ends[1] / 1000 + 86400)
-            ends[:] = [time.strftime("%Y-%m-%d", time.gmtime(day)) for day in days]
+            known = self.notes.metrics = known if kept else {}
+            ends[:] = map(lambda at, by: time.strftime("%Y-%m-%d", time.gmtime(at / 1000 + by)), ends, (-86400, 86400))
         refused = ", ".join(name for name in known if not known[name])
         self.notes.warn(f"Drift refuses the metrics {refused}; they are left out.", refused and not unknown)
         request.prepare_body(None, None, json=body)
@@ -474,10 +473,10 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
 
 @dataclass
 class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
-    """Reads the children of the conversations oldest first, though they are listed newest first: the CDK's router saves
-    no state before the last of them, and none past one that fails. The state is a floor, below which all were yielded,
-    and the retry list (`unread`), asked for first. While it lists it yields the newest half, to fill the rate limit;
-    the floor stays below what was listed before them. The very newest waits for all others."""
+    """Reads the children of conversations oldest first, though they are listed newest first: the CDK's router saves no
+    state before the last, and none past one that fails. The state is a floor, below which all were yielded, and the
+    retry list (`unread`), asked for first. While it lists, it yields the newest half, to fill the rate limit; the floor
+    stays below what was listed before them. The very newest waits for all others."""
 
     api_budget: Any = None
     name: str = ""
@@ -487,16 +486,15 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         parent: Any = self.parent_stream_configs[0]
         self._field, self._key = parent.partition_field.eval(self.config), parent.parent_key.eval(self.config)
         self._parent, self._cursor_field = parent.stream, parent.stream.cursor.cursor_field.cursor_field_key
-        self._floor, self._passes_saved = int(self._parent.cursor.state[self._cursor_field]), False
         self._notes = notes_of(self.api_budget, self.name)
         self._notes.what = self._field.removesuffix("_id") + "s"
+        self._floor, self._unread = int(self._parent.cursor.state[self._cursor_field]), self._notes.saved
 
     def get_stream_state(self) -> Mapping[str, Any]:
-        unread = self._notes if self._passes_saved else self._notes.saved
-        return {self._parent.name: {self._cursor_field: str(self._floor)}, "unread": unread}
+        return {self._parent.name: {self._cursor_field: str(self._floor)}, "unread": self._unread}
 
     def stream_slices(self) -> Iterable[cdk.StreamSlice]:
-        notes, keys, cursors, seen, begun, highest = self._notes, list[Any](), array("q"), set[Any](), 0, 0
+        notes, keys, cursors, seen, begun, highest = self._notes, cast(Any, array("q")), array("q"), set[Any](), 0, 0
         for record in (one for partition in self._parent.generate_partitions() for one in partition.read()):
             key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
             number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
@@ -505,6 +503,7 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
                 continue
             if key not in seen:
                 seen.add(key)
+                keys = keys if isinstance(key, int) or isinstance(keys, list) else list(keys)
                 keys.append(key)
                 cursors.append(cursor)
             highest = highest if begun else max(highest, cursor)
@@ -514,11 +513,12 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
                 yield self._slice(keys[begun], wait=False)
         logging.getLogger("airbyte").info(f"{self.name}: {len(keys):,} {notes.what} to read.")
         seen.clear()
-        order = array("L", sorted([*range(min(1, len(keys))), *range(begun + 1, len(keys))], key=cursors.__getitem__))
+        left = (at for at in range(len(keys)) if not 0 < at <= begun)
+        order = array("L", (one % 2**32 for one in sorted(cursors[at] << 32 | at for at in left)))
         first = [key for key in notes.saved if key not in (*keys[1 : begun + 1], *[keys[at] for at in order[-1:]])]
         for key in first:
             yield self._slice(key, is_last=key == first[-1] and not order)
-        self._passes_saved = True
+        self._unread = notes
         for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
             # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.
             if (behind % 50 == 0 or behind == 1) and (notes.found or not notes.gone):

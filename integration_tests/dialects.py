@@ -481,6 +481,7 @@ EXPECTED: dict[str, Expected] = {
     "reports-204-when-none": Green(why=_NONE_HERE, drift={"conversations": 0}),
     "reports-capped-at-100": Green(drift={"conversations": 600, "history_days": 60}),
     "reports-capped-at-100-without-count": Green(drift={"conversations": 600, "history_days": 60}),
+    "reports-capped-at-10-without-count": Green(drift={"conversations": 100, "history_days": 60}),
     "reports-capped-at-500-without-count": Green(drift={"conversations": 1300, "history_days": 60}),
     "reports-capped-at-1000-without-count": Green(drift={"conversations": 2500, "history_days": 60}),
     "reports-metrics-as-map": RedOrComplete(_UNKNOWN_PLACE),

@@ -216,6 +216,14 @@ def _oldest_first(asked: Asked) -> Answer:
     return Answer(200, {"data": found[first : first + 50], **paging}, {})
 
 
+def _scroll(asked: Asked) -> Answer:
+    """Each page names the same token, and the server remembers how far the reader is."""
+    first = asked.memory["read"] = asked.memory["read"] + 50 if asked.first("page_token") else 0
+    found = list(asked.drift.expected("conversations"))
+    paging = {"links": {"next": "/conversations/list?page_token=scroll"}} if first + 50 < len(found) else {}
+    return Answer(200, {"data": found[first : first + 50], **paging}, {})
+
+
 def _touch_fifty(asked: Asked) -> None:
     for row in list(asked.drift.expected("conversations"))[:50]:
         asked.drift.touch(row["id"], at=int(time.time() * 1000) - 60_000)
@@ -959,6 +967,7 @@ _LIST = (
         "The index notices deletions minutes after the storage.",
         once(lambda _: True, disturb(_delete_still_listed)),
     ),
+    ("list-scrolls", "The list is a scroll of a search engine, whose token never changes.", Deviation(ask=_scroll)),
     ("list-no-data-when-none", "Jackson leaves out empty lists.", drop("data")),
     ("list-204-when-none", "An empty result becomes 204 in JAX-RS.", empty(204)),
 )
@@ -1307,6 +1316,7 @@ _REPORTS = (
     ),
     ("reports-capped-at-100", "A query returns a hundred rows at most, and counts all.", _cap_report(100)),
     ("reports-capped-at-100-without-count", "A query returns a hundred rows at most.", _cap_report(100, count=False)),
+    ("reports-capped-at-10-without-count", "A search engine returns ten rows at most.", _cap_report(10, count=False)),
     ("reports-capped-at-500-without-count", "A query returns 500 rows at most.", _cap_report(500, count=False)),
     ("reports-capped-at-1000-without-count", "A query returns 1,000 rows at most.", _cap_report(1000, count=False)),
     (
@@ -1527,6 +1537,11 @@ _GATEWAY = (
         "gateway-404-message-during-deploy",
         "While pods are replaced the gateway knows no route, and says so in JSON of its own.",
         between(6, 20, say({"message": "no Route matched with those values"}, 404)),
+    ),
+    (
+        "gateway-404-message-and-request-during-deploy",
+        "While pods are replaced the gateway knows no route, and repeats the request in its own JSON.",
+        between(6, 20, say({"message": "Route not found", "request": {"type": "GET"}}, 404)),
     ),
     (
         "gateway-retry-after-year-10000",

@@ -351,7 +351,7 @@ def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -
     assert (pages.initial_token, pages.get_page_size()) == ("limit=50&page_token=", None)
     made.extractor.extract_records(answer)
     token = pages.next_page_token(answer, len(updated), None, None, stream_slice={"start_time": str(NOW)})
-    assert token == (None if stops else "limit=50&page_token=b")
+    assert token == (None if stops else "limit=50&page_token=b#1")
 
 
 @pytest.mark.parametrize(("ahead", "is_refused"), [(DAY, True), (5 * MINUTE, False)])
@@ -541,7 +541,7 @@ def test_walks_of_many_threads_are_apart() -> None:
             answer = response(page(key, more=bool(name), next=name), url=f"{API}{MESSAGES}?{token or ''}")
             read += len(list(made.extractor.extract_records(answer)))
             token = made.pages.next_page_token(answer, 1, None)
-            assert token == (f"next={name}" if name else None)
+            assert str(token).partition("#")[0] == (f"next={name}" if name else "None")
         return read
 
     with ThreadPoolExecutor(4) as threads:

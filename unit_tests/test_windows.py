@@ -243,7 +243,7 @@ def test_sign_of_a_cut(stream: str) -> None:
 
 
 CAPS = {
-    "conversation_metrics": [("counted", 10), ("silent", 100), ("silent", 25), ("counted", 19)],
+    "conversation_metrics": [("counted", 10), ("silent", 100), ("silent", 25), ("silent", 10), ("counted", 19)],
     "meetings": [("silent", 1000), ("silent", 250), ("silent", 100), ("counted", 77)],
 }
 
@@ -278,13 +278,29 @@ def test_cut_at_the_narrowest_window_is_an_error(drift: Drift, connector: Connec
     assert len(bounds(drift, stream)) <= 40
 
 
-@pytest.mark.parametrize("count", [20, 25, 50, 100])
+@pytest.mark.parametrize("count", [10, 20, 25, 50, 100])
 def test_as_many_rows_as_a_maximum_in_one_moment_are_no_error(drift: Drift, connector: Connector, count: int) -> None:
     """Somebody who closes a page of conversations at once makes a round number, and Drift counts as many."""
     crowd = dict.fromkeys(range(count), NOW - DAY)
     answers(drift, "conversation_metrics", crowd)
     outcome = read(connector, "conversation_metrics", start_date="2026-01-01")
     assert keys_of(outcome, "conversation_metrics") == set(crowd)
+
+
+def test_large_report_is_asked_for_in_halves(drift: Drift, connector: Connector) -> None:
+    """A year's rows in one answer would take gigabytes once parsed; a moment's rows are read, however large."""
+    rows = {key: NOW - key * DAY for key in range(1, 10)}
+    crowd = dict.fromkeys(range(100, 103), NOW - 12 * DAY)
+
+    def finish(_: Window, found: dict[int, int]) -> Any:
+        is_large = len(found) > 3 or set(crowd) <= set(found)
+        return body_of("conversation_metrics", found, padding="." * 300_000 * is_large)
+
+    answers(drift, "conversation_metrics", rows | crowd, finish=finish)
+    outcome = read(connector, "conversation_metrics", start_date="2026-01-01")
+    assert keys_of(outcome, "conversation_metrics") == set(rows | crowd)
+    assert len(outcome.records("conversation_metrics")) == len(rows | crowd)
+    assert min(high - low for low, high in bounds(drift, "conversation_metrics")) < 6 * HOUR
 
 
 @pytest.mark.parametrize(("stream", "widest"), [("conversation_metrics", 90), ("meetings", 100)])
