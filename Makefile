@@ -40,8 +40,8 @@ help: ## show this help
 		/^test:/ {steps = $$0; gsub(/^test: *| *##.*/, "", steps)} \
 		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
-demo: .venv/ready ## sync the local Drift into DuckDB and write a report; CONFIG=path/to/config.json syncs your real Drift
-	@$(PY) -m tools.demo $(if $(CONFIG),--config '$(CONFIG)')
+demo: .venv/ready ## archive the local Drift in DuckDB, compare every row and write a report
+	@$(PY) -m tools.demo
 
 test: lint types yaml audit unit integration standard unit-3.13 ## run everything that CI runs
 	$(call headline,All passed)
@@ -63,7 +63,7 @@ format: .venv/ready ## format the code and fix lint errors where possible
 	@$(PY) -m ruff check --fix .
 
 lock: .venv/ready ## regenerate requirements.lock from pyproject.toml; UPGRADE=1 uses the newest versions
-	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
+	@$(UV) pip compile pyproject.toml --extra archive --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' --output-file requirements.lock
 
 # Prints the version of airbyte-cdk in a lock file.
@@ -72,7 +72,7 @@ version_of_cdk = awk -F '[= ]+' '/^airbyte-cdk==/ {print $$2}'
 newest: .venv/ready ## run the unit tests with the newest airbyte-cdk that pyproject.toml allows
 	@mkdir -p .tmp
 	@cp requirements.lock .tmp/newest.lock
-	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --quiet \
+	@$(UV) pip compile pyproject.toml --extra archive --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-header --upgrade-package airbyte-cdk --output-file .tmp/newest.lock
 	@newest=$$($(version_of_cdk) .tmp/newest.lock); locked=$$($(version_of_cdk) requirements.lock); \
 	printf '\n== Unit tests with airbyte-cdk %s, the newest allowed; %s is locked\n' "$$newest" "$$locked"; \

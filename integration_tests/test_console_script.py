@@ -64,13 +64,18 @@ def test_the_wheel_holds_the_connector(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         files = {name: archive.read(name) for name in names}
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
+    archive = {f"archive/{path.name}" for path in (ROOT / "source_drift" / "archive").glob("*.*")}
+    queries = {path.name for path in (ROOT / "source_drift" / "archive" / "queries").iterdir()}
+    queries |= {"coverage.sql", "first_human_response.sql"}
+    own = {"__init__.py", "__main__.py", "run.py", "manifest.yaml", "components.py"}
     assert names == {
-        f"source_drift/{name}" for name in ("__init__.py", "__main__.py", "run.py", "manifest.yaml", "components.py")
+        f"source_drift/{name}" for name in own | archive | {f"archive/queries/{query}" for query in queries}
     }
     assert files["source_drift/manifest.yaml"] == (ROOT / "manifest.yaml").read_bytes()
     assert files["source_drift/components.py"] == (ROOT / "components.py").read_bytes()
     requirements = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
-    assert requirements == ["Requires-Dist: airbyte-cdk<8,>=7.39.1"]
+    assert [line for line in requirements if "extra ==" not in line] == ["Requires-Dist: airbyte-cdk<8,>=7.39.1"]
+    assert any("duckdb" in line and "extra == 'archive'" in line for line in requirements), requirements
 
 
 def test_the_source_distribution_is_small(built: Path) -> None:
@@ -110,6 +115,19 @@ def test_the_wheel_builds_every_stream(installed: Path, tmp_path: Path) -> None:
     command = (installed / "source-drift", "discover", "--config", "config.json")
     streams = message(run(*command, folder=tmp_path), "CATALOG")["streams"]
     assert {"accounts", "conversations", "users"} <= {stream["name"] for stream in streams}
+
+
+def test_the_wheel_archives(installed: Path, tmp_path: Path) -> None:
+    """`source-drift archive` of the wheel has its queries and the template of its page."""
+    credentials = {"credentials": "access_token", "access_token": "sandbox-token"}
+    with Sandbox(Drift(conversations=3, history_days=30)) as sandbox:
+        (tmp_path / "config.json").write_text(json.dumps({"credentials": credentials, "api_url": sandbox.url}))
+        streams = "conversations,conversation_details,messages,contacts,users,conversation_stats"
+        command = ("archive", "--config", "config.json", "--into", "drift.duckdb", "--streams", streams)
+        printed = run(installed / "source-drift", *command, folder=tmp_path)
+    assert printed.splitlines()[-1] == "✓ Complete: 7 of 7 streams.", printed
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "3 conversations began in" in page
 
 
 def test_the_wheel_honours_the_state(installed: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """The console script `source-drift`: `spec`, `check`, `discover` and `read` for the manifest beside this package.
 
-It has the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image, it
-has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
+These have the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image,
+it has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
 Checked against airbyte-cdk 7.39.1.
 """
 
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,10 @@ from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 Content = TypeVar("Content")
 
+COMMANDS = {"archive": "source_drift.archive.run"}
+"""The commands beside the Airbyte protocol, each with the module whose `main(arguments) -> int` runs it."""
+EXTRA = 'pip install "airbyte-source-drift[archive]"'
+
 _SHORTEST_SECRET = 12
 _EXPECTED = {
     "config": "a JSON object with the settings",
@@ -29,18 +34,31 @@ _EXPECTED = {
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command of the Airbyte protocol and print its messages to standard output, one JSON object per line.
+    """Run one of `COMMANDS`, or a command of the Airbyte protocol, which prints its messages as lines of JSON.
 
     `args` are the arguments after the command's name, by default those of this process. Without arguments, the help is
-    shown. If a file is invalid, the process prints one TRACE message that names the file and exits with code 1.
+    shown. A command of `COMMANDS` ends the process with its exit code. If a file of another command is invalid, the
+    process prints one TRACE message that names the file and exits with code 1.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
+    if args[0] in COMMANDS:
+        sys.exit(_run(args[0], args[1:]))
     try:
         source = create_source(AirbyteEntrypoint.parse_args(args))
     except AirbyteTracedException as error:
         error.emit_message()
         sys.exit(1)
     launch(source, args)
+
+
+def _run(command: str, args: list[str]) -> int:
+    try:
+        module = import_module(COMMANDS[command])
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("source_drift"):
+            raise
+        sys.exit(f"source-drift {command} needs more packages. Install them with: {EXTRA}")
+    return int(module.main(args))
 
 
 def create_source(args: Namespace) -> YamlDeclarativeSource:

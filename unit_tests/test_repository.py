@@ -277,6 +277,7 @@ def test_the_lock_holds_every_dependency() -> None:
     wanted = [
         *project["project"]["dependencies"],
         *(item for group in groups for item in group if isinstance(item, str)),
+        *(item for extra in project["project"]["optional-dependencies"].values() for item in extra),
     ]
     names = {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}
     locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))

@@ -205,3 +205,32 @@ def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeyp
     assert run.connector_folder() == tmp_path
     (package / "manifest.yaml").touch()
     assert run.connector_folder() == package
+
+
+def test_another_command_ends_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets its own arguments, and no protocol command sees them."""
+    given: list[list[str]] = []
+
+    def main(arguments: list[str]) -> int:
+        given.append(arguments)
+        return 130
+
+    monkeypatch.setattr("source_drift.archive.run.main", main)
+    with pytest.raises(SystemExit) as end:
+        run.main(["archive", "--into", "drift.duckdb"])
+    assert (end.value.code, given) == (130, [["--into", "drift.duckdb"]])
+
+
+@pytest.mark.parametrize(("missing", "told"), [("duckdb", True), ("source_drift.archive.nowhere", False)])
+def test_without_the_extra_one_sentence_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str, told: bool
+) -> None:
+    """A module of this package that is missing is a fault of ours, and not hidden."""
+
+    def refuse(_: str) -> None:
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(run, "import_module", refuse)
+    with pytest.raises(SystemExit if told else ModuleNotFoundError) as end:
+        run.main(["archive", "--into", "drift.duckdb"])
+    assert str(end.value).endswith('Install them with: pip install "airbyte-source-drift[archive]"') == told

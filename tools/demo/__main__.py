@@ -1,4 +1,4 @@
-"""`python -m tools.demo [--config PATH]`: runs the demo, or says what is missing if it cannot run."""
+"""`python -m tools.demo`: runs the demo, or says what is missing if it cannot run."""
 
 import sys
 

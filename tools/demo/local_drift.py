@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox import METRICS, PRIMARY_KEYS, Drift, Options, Sandbox
-from tools.demo.connector import Stream
-from tools.demo.errors import DemoError
-from tools.demo.words import counted
+from source_drift.archive.connector import Stream
+from source_drift.archive.errors import ArchiveError
+from source_drift.archive.words import counted
 
 CONVERSATIONS, ACCOUNTS, USERS, MEETINGS = 450, 400, 14, 80
 LOOKBACKS = {"conversation_metrics": 86_400_000, "conversations": 600_000}
@@ -53,7 +53,7 @@ class LocalDrift:
     """A running sandbox whose list of conversations names one that was deleted, and another of a deleted contact.
 
     Raises:
-        DemoError: (on entering) it cannot listen on the loopback interface.
+        ArchiveError: (on entering) it cannot listen on the loopback interface.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class LocalDrift:
         try:
             self._sandbox.__enter__()
         except OSError as error:
-            raise DemoError(f"The local Drift cannot start: {error.strerror or error}.") from error
+            raise ArchiveError(f"The local Drift cannot start: {error.strerror or error}.") from error
         return self
 
     def __exit__(
@@ -135,7 +135,7 @@ class LocalDrift:
         return self._drift.count(stream.name, emails=self._emails) if known else None
 
     def due(self, stream: Stream) -> int:
-        """Return how many records a read has to bring: all, or of an incremental stream what changed before it.
+        """Return how many records a sync has to bring: all, or of an incremental stream what changed before it.
 
         That is everything about the conversations that were updated since the last state, or within the look-back
         before it. Only for streams that have a count.
@@ -195,7 +195,7 @@ class LocalDrift:
         """Explain which records of an incremental read come from the last change and which from the look-back."""
         more = {stream.name: self.due(stream) - self._changed for stream in streams if stream.name in LOOKBACKS}
         text = (
-            f"Read 2 reads everything about the {counted(self._changed, 'conversation')} that changed, including all "
+            f"Sync 2 reads everything about the {counted(self._changed, 'conversation')} that changed, including all "
             "messages, because old messages can be edited."
         )
         if any(more.values()):

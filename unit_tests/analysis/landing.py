@@ -1,15 +1,17 @@
-"""Rows as Drift has them, and the DuckDB file that `make demo` makes of such rows."""
+"""Rows as Drift has them, and the DuckDB file that `source-drift archive` makes of such rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sandbox import METRICS, MISSING, PRIMARY_KEYS, Drift
-from tools.demo.connector import Stream
-from tools.demo.warehouse import Spool, Warehouse
+from source_drift.archive.connector import Stream
+from source_drift.archive.intake import Spool
+from source_drift.archive.warehouse import Warehouse
 from tools.erd.tables import tables
 
 Row = dict[str, Any]
@@ -173,15 +175,22 @@ def odd() -> Rows:
 
 @contextmanager
 def landed(rows: Rows, folder: Path) -> Iterator[Warehouse]:
-    """A DuckDB file that holds the rows as `make demo` lands them."""
-    streams = [
-        Stream(table.name, table.schema, table.key, incremental=False, definition={})
-        for table in tables()
-        if table.name in rows
-    ]
-    with Warehouse(folder / "landed" / "drift.duckdb") as warehouse, Spool(streams, folder) as spool:
-        for stream in streams:
-            for row in rows[stream.name]:
-                spool.add(stream.name, row)
-        warehouse.load(spool, streams, anew=True)
+    """A DuckDB file that holds the rows as `source-drift archive` lands them."""
+    with Warehouse(folder / "landed" / "drift.duckdb") as warehouse:
+        warehouse.claim("driftapi.com", "1.0.0")
+        for table in tables():
+            if table.name in rows:
+                stream = Stream(table.name, table.schema, table.key, incremental=False, definition={})
+                load(warehouse, stream, rows[table.name], folder)
         yield warehouse
+
+
+def load(warehouse: Warehouse, stream: Stream, rows: Iterable[Row], folder: Path) -> None:
+    """Land the rows of one stream: they replace its table, or the rows with their keys if it is incremental."""
+    spool = Spool(stream, folder)
+    for row in rows:
+        spool.add(row)
+    spool.flush()
+    with warehouse.transaction():
+        warehouse.load(stream, spool.path, datetime(2026, 11, 21), replace=not stream.incremental)
+    spool.close()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from source_drift.archive.warehouse import Warehouse
 from tools.demo.questions import questions
-from tools.demo.warehouse import Warehouse
 from unit_tests.analysis.answers import ANSWERS
 from unit_tests.analysis.landing import Rows, empty, landed, odd, seeded
 

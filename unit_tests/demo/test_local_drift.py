@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from sandbox import PRIMARY_KEYS, Sandbox
-from tools.demo.connector import ROOT, Stream
-from tools.demo.errors import DemoError
+from source_drift.archive.connector import ROOT, Stream
+from source_drift.archive.errors import ArchiveError
+from source_drift.archive.warehouse import Answer, Warehouse
+from tools.demo.comparison import difference
 from tools.demo.local_drift import INCREMENTAL, LOOKBACKS, LocalDrift, stream_of
-from tools.demo.outcome import outcomes
 from tools.demo.questions import Question, questions
-from tools.demo.reading import Reading
-from tools.demo.warehouse import Answer, Spool, Warehouse
-from unit_tests.demo.messages import stream
+from unit_tests.analysis.landing import load
+from unit_tests.archive.messages import stream
 
 MANIFEST = yaml.safe_load((ROOT / "manifest.yaml").read_text())
 
@@ -158,7 +158,7 @@ def test_port_trouble_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(Sandbox, "__enter__", refuse)
-    with pytest.raises(DemoError, match="The local Drift cannot start: Permission denied"), LocalDrift():
+    with pytest.raises(ArchiveError, match="The local Drift cannot start: Permission denied"), LocalDrift():
         pass
 
 
@@ -178,11 +178,9 @@ def local() -> LocalDrift:
 def warehouse(local: LocalDrift, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder: Path = tmp_path_factory.mktemp("demo")
     warehouse = Warehouse(folder / "drift.duckdb")
-    with Spool(STREAMS.values(), folder) as spool:
-        for name, of in STREAMS.items():
-            for row in local.rows(of):
-                spool.add(name, row)
-        warehouse.load(spool, STREAMS.values(), anew=True)
+    warehouse.claim("driftapi.com", "1.0.0")
+    for of in STREAMS.values():
+        load(warehouse, of, local.rows(of), folder)
     return warehouse
 
 
@@ -194,11 +192,7 @@ def test_rows_of_every_stream_are_compared(
     of = STREAMS[name]
 
     def fault() -> str | None:
-        reading = Reading([name])
-        reading.streams[name].records = local.due(of)
-        reading.finish()
-        reading.streams[name].state = reading.streams[name].state.COMPLETE
-        return outcomes(reading, [of], warehouse, local, whole=True)[0].fault
+        return difference(of, warehouse.rows(of), local.rows(of))
 
     assert fault() is None
     rows = list(local.rows(of))

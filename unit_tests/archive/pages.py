@@ -1,25 +1,23 @@
-"""Reports of runs that never were, about rows that have landed in DuckDB as `make demo` lands them."""
+"""Reports of archives that never were, about rows that have landed in DuckDB."""
 
 from __future__ import annotations
 
 import random
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tools.demo.connector import Stream
-from tools.demo.outcome import Outcome
-from tools.demo.reading import Reading, State
-from tools.demo.report import Read, Run, page
-from tools.demo.warehouse import Answer, Warehouse
+from source_drift.archive.connector import Stream
+from source_drift.archive.report import Run, page
+from source_drift.archive.warehouse import COMPLETE, INCOMPLETE, Answer, StreamSync, Warehouse
 from tools.erd.tables import tables
 from unit_tests.analysis.landing import DAY, NOON, Rows, empty, landed
 
 INCREMENTAL = ("conversations", "messages")
 STREAMS = [Stream(table.name, table.schema, table.key, table.name in INCREMENTAL, {}) for table in tables()]
-TITLES = ("Read 1: everything", "Read 2: what changed")
+BEGAN = datetime(2026, 11, 21, 13, 50)
 MARKUP = (
     "<script>document.title = 'taken'</script>",
     '"><img src="x" onerror="document.title = `taken`">',
@@ -30,36 +28,40 @@ MARKUP = (
 def run_of(
     warehouse: Warehouse,
     *,
-    place: str = "a local Drift",
-    verdict: str = "All is well.",
-    faults: Sequence[str] = (),
+    place: str = "driftapi.com",
+    faults: Mapping[str, str] | None = None,
     unread: Collection[str] = (),
+    warnings: Sequence[str] = (),
     skipped: int = 0,
-    local: bool = True,
     times: int = 1,
-    about: Sequence[str] = (),
 ) -> Run:
-    """A run that read every table, `times` over, but those of `unread`, and a ninth of each again."""
-    reads = []
-    for number, title in enumerate(TITLES[:1] if unread else TITLES):
-        reading, outcomes = Reading([stream.name for stream in STREAMS], clock=lambda: 3.5), []
-        reading.started = 0.0
+    """An archive that two syncs filled: everything, and a ninth of each again, but streams in `unread`.
+
+    The last sync of a stream in `faults` has that error.
+    """
+    rows = {stream.name: (warehouse.count(stream.name) or 0) * times for stream in STREAMS}
+    history = {}
+    for number in (1, 2):
+        began, entries = BEGAN + timedelta(days=number - 1), []
         for stream in STREAMS:
-            progress = reading.streams[stream.name]
-            progress.state = State.INCOMPLETE if stream.name in unread else State.COMPLETE
-            progress.started, progress.ended = 1.0, 3.0
-            rows = (warehouse.count(stream) or 0) * times
-            progress.records = rows // 9 if number else rows
-            known = rows if local else None
-            fault = "No scope." if stream.name in unread else None
-            outcomes.append(
-                Outcome(stream.name, progress.records, None if fault else rows, known, known and rows // 3, 2.0, fault)
+            error = (faults or {}).get(stream.name) if number == 2 else None
+            error = "No scope." if stream.name in unread else error
+            entries.append(
+                StreamSync(
+                    stream.name,
+                    began,
+                    ended=began + timedelta(seconds=2),
+                    outcome=INCOMPLETE if error else COMPLETE,
+                    records=0 if stream.name in unread else rows[stream.name] // (9 if number == 2 else 1),
+                    error=error,
+                    warnings=[f"messages: {text}" for text in warnings] if stream.name == "messages" else [],
+                    skipped=skipped if stream.name == "messages" and number == 1 else 0,
+                    seconds=2.0,
+                )
             )
-        reading.streams["messages"].skipped = skipped
-        reading.finish()
-        reads.append(Read(title, reading, outcomes))
-    at = datetime(2026, 11, 21, 13, 58, tzinfo=UTC)
-    return Run(place, at, verdict, faults, about, local, STREAMS, reads)
+        history[number] = entries
+    found = {name: None if name in unread else count for name, count in rows.items()}
+    return Run(place, datetime(2026, 11, 23, 13, 58, tzinfo=UTC), STREAMS, history, found)
 
 
 def page_of(rows: Rows, folder: Path, **run: Any) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo.log import Log, masked
-from unit_tests.demo.messages import connection, failure, log, record, state, status
+from source_drift.archive.log import Log, masked
+from unit_tests.archive.messages import connection, failure, log, record, state, status
 
 
 @pytest.mark.parametrize(

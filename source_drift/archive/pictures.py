@@ -10,13 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from tools.demo.charts import Chart, Column, drawn
-from tools.demo.connector import ROOT
-from tools.demo.warehouse import Answer, Row
-from tools.demo.words import counted, span
+from source_drift.archive.charts import Chart, Column, drawn
+from source_drift.archive.connector import ROOT
+from source_drift.archive.warehouse import Answer, Row
+from source_drift.archive.words import counted, span
 
-DEFINITIONS = ROOT / "docs" / "queries"
-_QUERIES = Path(__file__).resolve().parent / "queries" / "report"
+_QUERIES = Path(__file__).resolve().parent / "queries"
+# In a wheel, those that are needed here are in the folder above.
+_DEFINITIONS = ROOT / "docs" / "queries"
 
 _COLOURS = ("navy", "teal", "amber", "grey", "plum", "rose")
 _OF_STATUSES = {"closed": "navy", "open": "teal", "pending": "amber", "bulk_sent": "grey"}
@@ -82,8 +83,14 @@ def query(name: str, definitions: str | None = None) -> str:
     text = (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
     if definitions is None:
         return text
-    defined, _, _ = (DEFINITIONS / f"{definitions}.sql").read_text(encoding="utf-8").rpartition("\nSELECT\n")
+    defined, _, _ = definition(definitions).rpartition("\nSELECT\n")
     return f"{defined}\n{text}"
+
+
+def definition(name: str) -> str:
+    """Return a query of docs/queries that the report uses."""
+    path = _QUERIES / f"{name}.sql"
+    return (path if path.exists() else _DEFINITIONS / path.name).read_text(encoding="utf-8")
 
 
 def _drawn(draw: Callable[[Ask, str, str], Picture], ask: Ask, name: str, title: str) -> Picture:
@@ -124,7 +131,7 @@ def _conversations(ask: Ask, name: str, _: str) -> Picture:
 
 
 def _first_answers(ask: Ask, name: str, title: str) -> Picture:
-    summary = ask((DEFINITIONS / "first_human_response.sql").read_text(encoding="utf-8")).rows
+    summary = ask(definition("first_human_response")).rows
     if not summary:
         raise Nothing("No message of a contact was read.")
     rows = ask(query("first_answers", "first_human_response")).rows

@@ -1,8 +1,9 @@
-"""The page that shows a run: its figures are those of DuckDB, and nothing of it is taken for markup."""
+"""The page that shows an archive: its figures are those of DuckDB, and nothing of it is taken for markup."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from tools.demo.charts import Column, drawn
-from tools.demo.pictures import DEFINITIONS, following
-from tools.demo.report import page
-from tools.demo.warehouse import Warehouse
-from tools.demo.words import span
+from source_drift.archive.charts import Column, drawn
+from source_drift.archive.pictures import definition, following
+from source_drift.archive.report import page
+from source_drift.archive.warehouse import StreamSync, Warehouse
+from source_drift.archive.words import span
 from unit_tests.analysis.answers import ANSWERS
 from unit_tests.analysis.landing import Row, Rows, empty, landed, odd, seeded
-from unit_tests.demo.pages import (
+from unit_tests.archive.pages import (
     MARKUP,
     STREAMS,
     Large,
@@ -91,37 +92,53 @@ def _writer(row: Row, bots: set[int]) -> str:
 
 
 def test_the_streams_are_those_of_the_file(drift: Landed) -> None:
-    """Each with the rows of its table, its mode, and what each read brought; the last row is their sum."""
+    """Each with its mode, the rows of its table, and what the syncs brought; the last row is their sum."""
     _, warehouse, text = drift
     heading, *rows, together = table(section(parsed(text), "what"))
-    assert heading == ["Stream", "Read 1", "Read 2", "Rows in DuckDB", "Records in Drift"]
-    assert len(rows) == len(STREAMS)
-    for stream, (name, first, second, found, in_drift) in zip(STREAMS, rows, strict=True):
-        count = warehouse.count(stream) or 0
-        mode = "incremental" if stream.incremental else "full refresh"
-        assert (name, found, in_drift) == (f"✓{stream.name} {mode}", f"{count:,}", f"{count:,}")
-        assert (first, second) == (f"{count:,}", f"{count // 9:,}")
-    total = sum(warehouse.count(stream) or 0 for stream in STREAMS)
-    assert together[0] == "Total"
-    assert together[3:] == [f"{total:,}"] * 2
-
-
-def test_the_speed_is_that_of_the_reads(drift: Landed) -> None:
-    """Records and requests of a read, over its seconds, which are those of its streams and not of the process."""
-    _, warehouse, text = drift
-    counts = [warehouse.count(stream) or 0 for stream in STREAMS]
-    records, requests = sum(counts), sum(count // 3 for count in counts)
-    part = section(parsed(text), "fast")
-    facts = [(text_of(entry[0]), text_of(entry[1])) for entry in part.iter("div") if entry.find("dt") is not None]
-    assert facts[:6] == [
-        ("Records", f"{records:,}"),
-        ("Seconds", "2.0"),
-        ("Records per second", f"{records / 2:,.0f}"),
-        ("Requests", f"{requests:,}"),
-        ("Requests per second", f"{requests / 2:,.1f}"),
-        ("Additional seconds for startup and shutdown", "1.5"),
+    assert heading == ["Stream", "Rows", "Records, last sync", "Records, all syncs", "Complete as of (UTC)"]
+    counts = {stream.name: warehouse.count(stream.name) or 0 for stream in STREAMS}
+    expected = [
+        [
+            f"✓{stream.name} {'incremental' if stream.incremental else 'full refresh'}",
+            *(f"{number:,}" for number in (count, count // 9, count + count // 9)),
+            "2026-11-22",
+        ]
+        for stream, count in zip(STREAMS, counts.values(), strict=True)
     ]
-    assert table(part)[1][1:] == [f"{counts[0] // 3:,}", "2.0"] * 2
+    assert rows == expected
+    last = sum(count // 9 for count in counts.values())
+    total = sum(counts.values())
+    assert together == ["Total", *(f"{number:,}" for number in (total, last, total + last)), ""]
+
+
+def test_the_speed_is_that_of_the_syncs(drift: Landed) -> None:
+    """Each sync with its records over its seconds, the newest first, and the last one by stream."""
+    _, warehouse, text = drift
+    counts = [warehouse.count(stream.name) or 0 for stream in STREAMS]
+    part = section(parsed(text), "fast")
+    first, last = sum(counts), sum(count // 9 for count in counts)
+    assert table(part)[1:] == [
+        ["2026-11-22 13:50", "2 s", f"{last:,}", f"{last / 2:,.0f}", "15 of 15"],
+        ["2026-11-21 13:50", "2 s", f"{first:,}", f"{first / 2:,.0f}", "15 of 15"],
+    ]
+    assert table(part, 1)[1:] == [
+        [stream.name, "2 s", f"{count // 9:,}", f"{count // 9 / 2:,.0f}"]
+        for stream, count in zip(STREAMS, counts, strict=True)
+    ]
+
+
+def test_of_many_syncs_the_newest_are_shown(tmp_path: Path) -> None:
+    """The others count all the same, and a killed one, of which nothing is known, has a dash."""
+    with landed(empty(), tmp_path) as warehouse:
+        run = run_of(warehouse)
+        killed = [StreamSync("users", datetime(2026, 12, 1), outcome="interrupted")]
+        run = replace(run, history=dict(enumerate([*run.history.values()] * 20, start=1)) | {41: killed})
+        root = parsed(page(run, warehouse, pytest.fail))
+    found = table(section(root, "fast"))
+    assert len(found) == 31
+    assert found[1] == ["2026-12-01 00:00", "–", "0", "–", "0 of 1"]
+    assert "The last 30 of 41 syncs, the newest first." in text_of(section(root, "fast"))
+    assert "users: interrupted" in text_of(root.find(".//header"))  # type: ignore[arg-type]
 
 
 def test_the_coverage_is_that_of_the_documents(drift: Landed) -> None:
@@ -133,7 +150,7 @@ def test_the_coverage_is_that_of_the_documents(drift: Landed) -> None:
         for what, *values in ANSWERS["coverage"](rows)
     ]
     assert table(part)[1:] == expected
-    assert "Skipped in read 1: 2 of messages." in text_of(part)
+    assert "Skipped: 2 of messages." in text_of(part)
 
 
 def test_conversations_are_counted_by_week_and_status(drift: Landed) -> None:
@@ -149,7 +166,7 @@ def test_conversations_are_counted_by_week_and_status(drift: Landed) -> None:
         str(week): [*(counts[week, status] for status in heading[1:-1]), sum(counts[week, s] for s in heading[1:-1])]
         for week in weeks
     }
-    volume = warehouse.ask((DEFINITIONS / "volume_by_week_and_inbox.sql").read_text(encoding="utf-8"))
+    volume = warehouse.ask(definition("volume_by_week_and_inbox"))
     sums = Counter[str]()
     for week, _, number, _ in volume.rows:
         sums[str(week)] += number
@@ -165,7 +182,7 @@ def test_first_answers_are_those_of_the_documents(drift: Landed) -> None:
     heading, *found = table(part)
     figures = _numbers(found)
     assert heading == ["wait", "people", "bots"]
-    summary = warehouse.ask((DEFINITIONS / "first_human_response.sql").read_text(encoding="utf-8")).rows
+    summary = warehouse.ask(definition("first_human_response")).rows
     for column, (_, asked, answered, median, late) in enumerate(summary):
         values = [row[column] for row in figures.values()]
         assert (sum(values[:-2]), values[-2], values[-1]) == (answered, asked - answered, asked)
@@ -252,8 +269,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def test_markup_stays_text(tmp_path: Path) -> None:
-    """A status, a place and a fault that are markup are shown as they are, and make no element."""
-    text = page_of(hostile(), tmp_path, place=MARKUP[0], faults=[MARKUP[1]], about=[MARKUP[2]], verdict=MARKUP[0])
+    """A status, a place, an error and a warning that are markup are shown as they are, and make no element."""
+    text = page_of(hostile(), tmp_path, place=MARKUP[0], faults={"users": MARKUP[1]}, warnings=[MARKUP[2]])
     root = parsed(text)
     assert {element.tag for element in root.iter()} & {"script", "img", "a", "link", "iframe"} == set()
     assert [name for element in root.iter() for name in element.attrib if name.startswith("on")] == []
@@ -262,13 +279,13 @@ def test_markup_stays_text(tmp_path: Path) -> None:
     assert legend[-1].endswith("other statuses")
     header = text_of(root.find(".//header"))  # type: ignore[arg-type]
     assert MARKUP[0] in header
-    assert MARKUP[1] in header
-    assert text_of(section(root, "about")[1]) == MARKUP[2]
+    assert f"users: {MARKUP[1]}" in header
+    assert f"messages: {MARKUP[2]}" in text_of(section(root, "complete"))
 
 
 def test_what_html_does_not_allow_is_replaced(tmp_path: Path) -> None:
     """NUL, escapes and lone surrogates, wherever they come from."""
-    text = page_of(conversations(4, 2, ["a\x00b\x1b\ufffe"]), tmp_path, faults=["\ud800"])
+    text = page_of(conversations(4, 2, ["a\x00b\x1b\ufffe"]), tmp_path, faults={"users": "\ud800"})
     assert "a\ufffdb\ufffd\ufffd" in text
     assert "\N{REPLACEMENT CHARACTER}</li>" in text
     assert text.encode()
@@ -286,7 +303,7 @@ def test_each_status_has_a_name_and_a_colour(tmp_path: Path) -> None:
 def test_an_empty_drift_has_an_empty_page(tmp_path: Path) -> None:
     """Every stream with its zero, no picture, and why."""
     root = parsed(page_of(empty(), tmp_path))
-    assert [row[3] for row in table(section(root, "what"))[1:]] == ["0"] * (len(STREAMS) + 1)
+    assert [row[1] for row in table(section(root, "what"))[1:]] == ["0"] * (len(STREAMS) + 1)
     assert root.findall(".//svg") == []
     for name, reason in (
         ("conversations", "No conversations were read."),
@@ -362,22 +379,20 @@ def test_huge_numbers_are_whole(tmp_path: Path) -> None:
     assert zero == "0"
     assert labels
     assert all(re.fullmatch(r"[\d.]+T", label) for label in labels), labels
-    assert table(section(root, "what"))[-1][3] == "30,000,000,000,000"
+    assert table(section(root, "what"))[-1][1] == "30,000,000,000,000"
 
 
 def test_what_was_not_read_is_not_drawn(tmp_path: Path) -> None:
     """Even from the table of an earlier run; what is wrong stands at the top, and the stream is marked."""
-    text = page_of(
-        seeded(), tmp_path, unread=["users", "conversation_stats"], faults=["users: No scope."], verdict="Not all."
-    )
+    text = page_of(seeded(), tmp_path, unread=["users", "conversation_stats"])
     root = parsed(text)
-    assert "No scope." in text_of(root.find(".//header"))  # type: ignore[arg-type]
-    assert text_of(section(root, "complete")).endswith("This needs conversation_stats, which was not read.")
+    assert "users: No scope." in text_of(root.find(".//header"))  # type: ignore[arg-type]
+    assert text_of(section(root, "complete")).endswith("This needs conversation_stats, which was not read completely.")
     for name in ("first-answers", "messages"):
-        assert text_of(section(root, name)).endswith("This needs users, which was not read.")
+        assert text_of(section(root, name)).endswith("This needs users, which was not read completely.")
     assert section(root, "conversations").find(".//svg") is not None
     rows = {row[0]: row[1:] for row in table(section(root, "what"))}
-    assert rows["✗Not complete: users full refresh"][1] == "–"
+    assert rows["✗Not complete: users full refresh"][0] == "–"
     assert "13 of 15 streams read completely." in text_of(section(root, "complete"))
 
 
@@ -393,16 +408,6 @@ def test_a_query_without_an_answer_costs_one_picture(tmp_path: Path) -> None:
     assert section(root, "messages").find(".//svg") is not None
     assert [warning.startswith("A part of the report is missing: ") for warning in warnings] == [True] * len(warnings)
     assert warnings
-
-
-def test_of_the_real_drift_only_what_is_known_is_said(tmp_path: Path) -> None:
-    """No records in Drift and no requests, and a sentence on what completeness rests on."""
-    root = parsed(page_of(seeded(), tmp_path, local=False, place="the real Drift"))
-    assert table(section(root, "what"))[0] == ["Stream", "Read 1", "Read 2", "Rows in DuckDB"]
-    assert table(section(root, "fast"))[0] == ["Stream", "Seconds, read 1", "Seconds, read 2"]
-    assert "Requests" not in text_of(section(root, "fast"))
-    assert "Drift does not report how many records it has." in text_of(section(root, "complete"))
-    assert table(section(root, "complete"))[1:]
 
 
 def test_the_page_forbids_to_load_anything(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 """A connector that plays a script: `python fake_connector.py SCRIPT VERB --config PATH …`.
 
 SCRIPT is a JSON object that names, for each verb, what to do in turn; `read again` is the read that is given a state.
-A string is written as a line; `"@interrupt"` sends SIGINT to the parent; `"@config"` writes the config it was given as
-a record of the stream `config`. `{"stderr": line}` is a line of standard error, `{"write": text}` has no end of line,
-`{"exit": code}` ends the process, and `{"wait": [first, last]}` writes the first line, waits for a SIGINT of its own,
-writes the last line and ends.
+A string is written as a line; `"@config"` writes the config it was given as a record of the stream `config`.
+`{"stderr": line}` is a line of standard error, `{"write": text}` has no end of line, `{"exit": code}` ends the process,
+and `{"wait": [first, last]}` writes the first line, waits for a SIGINT of its own, writes the last line and ends.
 """
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -27,9 +25,7 @@ def main() -> None:
 
 
 def play(action: Any, flags: dict[str, str]) -> None:
-    if action == "@interrupt":
-        os.kill(os.getppid(), signal.SIGINT)
-    elif action == "@config":
+    if action == "@config":
         data = json.loads(Path(flags["--config"]).read_text())
         print(json.dumps({"type": "RECORD", "record": {"stream": "config", "data": data}}), flush=True)
     elif isinstance(action, str):

@@ -2,9 +2,9 @@
 
 import json
 
-from tools.demo.connector import ROOT
-from tools.demo.reading import Reading, State
-from unit_tests.demo.messages import failure, log, record, state, status
+from source_drift.archive.connector import ROOT
+from source_drift.archive.reading import Reading, State
+from unit_tests.archive.messages import failure, log, record, status
 
 PAGE = "https://driftapi.com/conversations/7/messages"
 
@@ -54,12 +54,12 @@ def test_seconds_are_the_connectors_own() -> None:
 
 
 def test_a_read_lasts_from_the_first_start_to_the_last_end() -> None:
-    """What the connector's process needs before and after is counted apart; together they are all of the time."""
+    """What the connector's process needs before and after tells nothing of Drift."""
     now = [100.0]
     reading = Reading(["talks", "people"], clock=lambda: now[0])
     assert reading.seconds == 0.0
     now[0] = 103.0
-    assert (reading.seconds, reading.overhead) == (0.0, 3.0)
+    assert reading.seconds == 0.0
     for line in (status("talks", "STARTED", at=102), status("people", "STARTED", at=102.5)):
         reading.take(json.loads(line))
     assert reading.seconds == 1.0
@@ -67,7 +67,7 @@ def test_a_read_lasts_from_the_first_start_to_the_last_end() -> None:
         reading.take(json.loads(line))
     now[0] = 107.0
     reading.finish()
-    assert (reading.seconds, reading.overhead) == (4.0, 3.0)
+    assert reading.seconds == 4.0
 
 
 def test_a_stream_that_nobody_completed_is_incomplete() -> None:
@@ -76,15 +76,6 @@ def test_a_stream_that_nobody_completed_is_incomplete() -> None:
     reading.finish()
     assert [stream.name for stream in reading.incomplete] == ["people", "people_by_email"]
     assert reading.streams["people"].state is State.INCOMPLETE
-
-
-def test_the_last_state_of_each_stream_is_kept() -> None:
-    """In the form that the next read takes, without the message around it."""
-    reading = _reading(state("talks", at=1), state("people", at=5), state("talks", at=2))
-    assert [(each["type"], each["stream"]["stream_state"]) for each in reading.states] == [
-        ("STREAM", {"at": 2}),
-        ("STREAM", {"at": 5}),
-    ]
 
 
 def test_errors_belong_to_their_stream() -> None:
@@ -112,6 +103,24 @@ def test_warnings_are_counted_once_each() -> None:
     """A warning of every page is one warning."""
     reading = _reading(log("Odd clock.", "WARN"), log("Odd clock.", "WARN"), log("Odd row.", "WARN"), log("Fine."))
     assert reading.warnings == {"Odd clock.": 2, "Odd row.": 1}
+
+
+def test_warnings_belong_to_the_stream_that_they_name() -> None:
+    """In front, as the connector writes it; a name that only begins alike is another stream's."""
+    reading = _reading(log("people: odd.", "WARN"), log("people_by_email: odder.", "WARN"), log("talks: fine.", "WARN"))
+    assert [reading.warnings_of(name) for name in reading.streams] == [
+        ["talks: fine."],
+        ["people: odd."],
+        ["people_by_email: odder."],
+    ]
+
+
+def test_the_speed_is_in_records() -> None:
+    """Not told within the first second, or without a record."""
+    reading = _reading(status("talks", "STARTED", at=18), record("talks", id=1), record("talks", id=2))
+    talks = reading.streams["talks"]
+    assert [talks.speed(now) for now in (18.5, 20.0)] == [None, 1.0]
+    assert reading.streams["people"].speed(20.0) is None
 
 
 def test_a_retry_is_told_until_something_comes() -> None:

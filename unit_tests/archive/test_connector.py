@@ -10,12 +10,23 @@ from typing import Any
 import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from tools.demo.connector import Connector, error_of, parse, reason_of, retry_of
-from tools.demo.errors import DemoError
-from tools.demo.log import Log
-from tools.demo.settings import Settings, load
-from unit_tests.demo.conftest import Script
-from unit_tests.demo.messages import catalog, connection, control, entry, failure, log, record, state, status, stream
+from source_drift.archive.connector import Connector, error_of, parse, reason_of, retry_of
+from source_drift.archive.errors import ArchiveError
+from source_drift.archive.log import Log
+from source_drift.archive.settings import Settings, load
+from unit_tests.archive.messages import (
+    Script,
+    catalog,
+    connection,
+    control,
+    entry,
+    failure,
+    log,
+    record,
+    state,
+    status,
+    stream,
+)
 
 CONFIG = {"token": "s3cret"}
 TALKS = stream("talks", incremental=True)
@@ -59,14 +70,14 @@ def test_a_line_that_is_no_json_object_is_no_message() -> None:
 )
 def test_a_broken_message_is_an_error(line: bytes) -> None:
     """It may have held a record: passing it over would be a silent loss."""
-    with pytest.raises(DemoError, match="incomplete message of"):
+    with pytest.raises(ArchiveError, match="incomplete message of"):
         parse(line)
 
 
 @pytest.mark.parametrize("line", ['{"a": 1}', '{"type": null}'])
 def test_an_object_without_type_is_an_error(line: str) -> None:
     """Every message of the protocol has one."""
-    with pytest.raises(DemoError, match="not an Airbyte protocol message"):
+    with pytest.raises(ArchiveError, match="not an Airbyte protocol message"):
         parse(line.encode())
 
 
@@ -75,7 +86,7 @@ def test_an_object_without_type_is_an_error(line: str) -> None:
 )
 def test_a_record_without_stream_or_data_is_an_error(content: Any) -> None:
     """It belongs nowhere."""
-    with pytest.raises(DemoError, match="RECORD message without"):
+    with pytest.raises(ArchiveError, match="RECORD message without"):
         parse(json.dumps({"type": "RECORD", "record": content}).encode())
 
 
@@ -112,20 +123,20 @@ def test_the_back_off_still_uses_these_words() -> None:
 def test_a_failed_check_says_why(connect: Connect, script: Script) -> None:
     """The connector's own words, also where it ends with exit code 0."""
     connector = connect(script(check=[connection("FAILED", "Drift refused the token.")]))
-    with pytest.raises(DemoError, match=r"^The check failed: Drift refused the token\.$"):
+    with pytest.raises(ArchiveError, match=r"^The check failed: Drift refused the token\.$"):
         connector.check()
 
 
 def test_a_check_that_breaks_down_says_why(connect: Connect, script: Script) -> None:
     """The error trace comes before the last line of standard error."""
     connector = connect(script(check=[failure("The config is odd."), {"stderr": "Traceback"}, {"exit": 1}]))
-    with pytest.raises(DemoError, match=r"^The config is odd\.$"):
+    with pytest.raises(ArchiveError, match=r"^The config is odd\.$"):
         connector.check()
 
 
 def test_a_check_without_result_is_no_success(connect: Connect, script: Script) -> None:
     """Silence is not consent."""
-    with pytest.raises(DemoError, match="returned no result"):
+    with pytest.raises(ArchiveError, match="returned no result"):
         connect(script(check=[log("hello")])).check()
 
 
@@ -149,7 +160,7 @@ def test_discover_returns_the_streams(connect: Connect, script: Script) -> None:
 
 def test_a_catalog_without_streams_is_an_error(connect: Connect, script: Script) -> None:
     """Nothing could be read, which must not look like a success."""
-    with pytest.raises(DemoError, match="discovered no streams"):
+    with pytest.raises(ArchiveError, match="discovered no streams"):
         connect(script(discover=[catalog()])).discover()
 
 
@@ -191,7 +202,7 @@ def test_a_reason_stands_without_its_wrapping(text: str | None, reason: str | No
 def test_a_crash_shows_the_last_line_of_standard_error(connect: Connect, script: Script) -> None:
     """Not the stack trace above it."""
     crash = [{"stderr": "Traceback (most recent call last):\n  File x\nMemoryError: no more"}, {"exit": 137}]
-    with pytest.raises(DemoError, match=r"exit code 137.*MemoryError: no more$") as caught:
+    with pytest.raises(ArchiveError, match=r"exit code 137.*MemoryError: no more$") as caught:
         _read(connect(script(read=crash)))
     assert "Traceback" not in str(caught.value)
 
@@ -205,7 +216,7 @@ def test_a_failed_stream_is_told_by_its_messages(connect: Connect, script: Scrip
 def test_a_line_cut_by_the_end_of_the_process_is_an_error(connect: Connect, script: Script) -> None:
     """Even with exit code 0."""
     cut = record("talks", id=2)[:-9]
-    with pytest.raises(DemoError, match="incomplete message of"):
+    with pytest.raises(ArchiveError, match="incomplete message of"):
         _read(connect(script(read=[record("talks", id=1), {"write": cut}])))
 
 

@@ -1,11 +1,31 @@
-"""Lines of the Airbyte protocol, only with the fields that matter to the demo."""
+"""Lines of the Airbyte protocol, only with the fields that matter to an archive."""
 
 import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from tools.demo.connector import Stream
+from source_drift.archive.connector import Stream
 
+Script = Callable[..., tuple[str, ...]]
+
+FAKE = Path(__file__).with_name("fake_connector.py")
 INTEGER, STRING = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+
+
+def scripted(
+    folder: Path,
+    check: list[Any] | None = None,
+    discover: list[Any] | None = None,
+    read: list[Any] | None = None,
+    again: list[Any] | None = None,
+) -> tuple[str, ...]:
+    """The command of a connector that does these things; its script lies in `folder`."""
+    path = folder / "script.json"
+    verbs = {"check": check or [], "discover": discover or [], "read": read or [], "read again": again or []}
+    path.write_text(json.dumps(verbs))
+    return sys.executable, str(FAKE), str(path)
 
 
 def entry(

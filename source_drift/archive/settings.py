@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.demo.errors import DemoError
+from source_drift.archive.errors import ArchiveError
 
 # Fields of a config, in any of its forms, whose value no log may show.
 _SECRET = re.compile(r"(?i)token|secret|password|key|code|client_?id")
@@ -21,38 +21,45 @@ class Settings:
     """A config and the private file, readable by its owner alone, in which the connector finds it.
 
     With `origin`, the user's own file, a changed config is saved there too: Drift rotates refresh tokens, and whoever
-    keeps an old one is locked out. `rescue` takes the config where `origin` cannot be written.
+    keeps an old one is locked out. `rescue` takes the config where `origin` cannot be written. `start_date` counts for
+    the connector alone and never reaches the user's file.
     """
 
-    def __init__(self, config: Mapping[str, Any], copy: Path, *, origin: Path | None = None, rescue: Path) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], copy: Path, *, origin: Path, rescue: Path, start_date: str | None = None
+    ) -> None:
         self.path = copy
         self.secrets = set(_secrets(config))
         """Every secret it has held so far."""
         self._config = dict(config)
         self._origin = origin
         self._rescue = rescue
-        _replace(copy, self._config, mode=0o600)
+        self._start_date = start_date
+        self._pass_on()
 
     def update(self, config: Mapping[str, Any]) -> str | None:
         """Accept a config from the connector; return a message for the user, or None if nothing changed.
 
         Raises:
-            DemoError: it could be saved neither in the user's file nor in the rescue file.
+            ArchiveError: it could be saved neither in the user's file nor in the rescue file.
         """
+        config = dict(config)
+        if self._start_date and config.get("start_date") == self._start_date:
+            config.pop("start_date")
+            if "start_date" in self._config:
+                config["start_date"] = self._config["start_date"]
         if config == self._config:
             return None
         self.secrets.update(_secrets(config))
-        self._config = dict(config)
-        _replace(self.path, self._config, mode=0o600)
-        if self._origin is None:
-            return None
+        self._config = config
+        self._pass_on()
         try:
             save(self._origin, self._config)
         except OSError as reason:
             try:
-                _replace(self._rescue, self._config, mode=0o600)
+                write(self._rescue, _text(self._config))
             except OSError as error:
-                raise DemoError(
+                raise ArchiveError(
                     f"The connector's new config could be saved neither in {self._origin} ({reason.strerror}) "
                     f"nor in {self._rescue} ({error.strerror}). If it contained a new refresh token, authorize the app "
                     "again."
@@ -63,29 +70,33 @@ class Settings:
             )
         return f"The connector returned a new config (renewed tokens or a new format). It is saved in {self._origin}."
 
+    def _pass_on(self) -> None:
+        overridden = {"start_date": self._start_date} if self._start_date else {}
+        write(self.path, _text({**self._config, **overridden}))
+
 
 def load(path: Path) -> dict[str, Any]:
     """Return the config in a file.
 
     Raises:
-        DemoError: the file is missing, cannot be read, or is no JSON object. The message holds nothing of its content.
+        ArchiveError: the file is missing, cannot be read, or is no JSON object. The message shows nothing of it.
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DemoError(f"The config file {path} cannot be read: {error.strerror}.") from error
+        raise ArchiveError(f"The config file {path} cannot be read: {error.strerror}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DemoError(f"The config file {path} is not valid JSON: {error.msg} ({where}).") from None
+        raise ArchiveError(f"The config file {path} is not valid JSON: {error.msg} ({where}).") from None
     except ValueError:
-        raise DemoError(f"The config file {path} is not UTF-8 text.") from None
+        raise ArchiveError(f"The config file {path} is not UTF-8 text.") from None
     if not isinstance(config, dict):
-        raise DemoError(f"The config file {path} must contain one JSON object with the connector's settings.")
+        raise ArchiveError(f"The config file {path} must contain one JSON object with the connector's settings.")
     return config
 
 
 def save(path: Path, config: Mapping[str, Any]) -> None:
-    """Write a config to a file that exists, as a whole or not at all, with its permissions and owner kept.
+    """Write a config to a file that exists, as a whole or not at all, readable only by its owner, who stays the same.
 
     A symbolic link stays one. Where the folder takes no new file (a single file mounted into a container), the file is
     overwritten in place.
@@ -96,7 +107,7 @@ def save(path: Path, config: Mapping[str, Any]) -> None:
     path = path.resolve(strict=True)
     before = path.stat()
     try:
-        _replace(path, config, mode=stat.S_IMODE(before.st_mode), owner=(before.st_uid, before.st_gid))
+        write(path, _text(config), mode=stat.S_IMODE(before.st_mode) & 0o700, owner=(before.st_uid, before.st_gid))
     except OSError:
         with path.open("r+", encoding="utf-8") as file:
             file.write(_text(config))
@@ -105,11 +116,16 @@ def save(path: Path, config: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
 
 
-def _replace(path: Path, config: Mapping[str, Any], *, mode: int, owner: tuple[int, int] | None = None) -> None:
+def write(path: Path, text: str, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Write a file as a whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(_text(config))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         written = os.stat(name)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo.errors import DemoError
-from tools.demo.settings import Settings, load, save
+from source_drift.archive.errors import ArchiveError
+from source_drift.archive.settings import Settings, load, save
 
 OLD, NEW = {"refresh_token": "old"}, {"refresh_token": "new", "name": "ü"}
 
@@ -36,7 +36,7 @@ def test_a_bad_config_is_one_line_without_its_content(tmp_path: Path, content: b
     """What is wrong is said, the token that may stand there is not."""
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(DemoError, match=message) as caught:
+    with pytest.raises(ArchiveError, match=message) as caught:
         load(path)
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -44,7 +44,7 @@ def test_a_bad_config_is_one_line_without_its_content(tmp_path: Path, content: b
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
     """The path that was given stands in the message."""
-    with pytest.raises(DemoError, match=r"nowhere\.json cannot be read: No such file"):
+    with pytest.raises(ArchiveError, match=r"nowhere\.json cannot be read: No such file"):
         load(tmp_path / "nowhere.json")
 
 
@@ -55,12 +55,12 @@ def test_a_config_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert load(path) == {"a": 1}
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
-def test_saving_keeps_the_permissions(tmp_path: Path, mode: int) -> None:
-    """A token does not become readable for others, nor a shared file private."""
+@pytest.mark.parametrize(("mode", "kept"), [(0o600, 0o600), (0o640, 0o600), (0o604, 0o600), (0o400, 0o400)])
+def test_a_saved_config_is_private(tmp_path: Path, mode: int, kept: int) -> None:
+    """Nobody but its owner can read the new token, whoever could read the old one."""
     path = _file(tmp_path / "config.json", mode)
     save(path, NEW)
-    assert (load(path), _mode(path)) == (NEW, mode)
+    assert (load(path), _mode(path)) == (NEW, kept)
     assert os.listdir(tmp_path) == ["config.json"]
 
 
@@ -116,9 +116,10 @@ def test_a_handed_back_config_is_saved_and_told_once(tmp_path: Path) -> None:
 
 def test_the_copy_for_the_connector_is_private(tmp_path: Path) -> None:
     """Nobody else can read the token while the connector runs, before and after a change."""
-    used = Settings(OLD, tmp_path / "copy.json", rescue=tmp_path / "rescue.json")
+    origin = _file(tmp_path / "config.json")
+    used = Settings(OLD, tmp_path / "copy.json", origin=origin, rescue=tmp_path / "rescue.json")
     assert _mode(used.path) == 0o600
-    assert used.update(NEW) is None
+    used.update(NEW)
     assert (_mode(used.path), load(used.path)) == (0o600, NEW)
 
 
@@ -136,13 +137,26 @@ def test_a_config_that_can_be_saved_nowhere_is_an_error(tmp_path: Path) -> None:
     """The user learns that the app may have to be authorized again."""
     gone = tmp_path / "gone"
     used = Settings(OLD, tmp_path / "copy.json", origin=gone / "config.json", rescue=gone / "rescue.json")
-    with pytest.raises(DemoError, match="authorize the app again"):
+    with pytest.raises(ArchiveError, match="authorize the app again"):
         used.update(NEW)
 
 
 def test_every_secret_that_was_ever_there_is_known(tmp_path: Path) -> None:
     """Of the first config and of each later one, however deep; names of choices and addresses are none."""
     first = {"credentials": {"credentials": "oauth2.0", "client_secret": "a", "refresh_token": "b"}, "api_url": "u"}
-    used = Settings(first, tmp_path / "copy.json", rescue=tmp_path / "rescue.json")
+    origin = _file(tmp_path / "config.json")
+    used = Settings(first, tmp_path / "copy.json", origin=origin, rescue=tmp_path / "rescue.json")
     used.update({"credentials": {"client_id": "i", "access_token": "c"}})
     assert used.secrets == {"a", "b", "c", "i"}
+
+
+@pytest.mark.parametrize("own", [{}, {"start_date": "2020-01-01T00:00:00Z"}], ids=["none", "another"])
+def test_a_start_date_of_the_command_stays_out_of_the_file(tmp_path: Path, own: dict[str, str]) -> None:
+    """The connector reads from it, also after a rotation; the user's file keeps its own."""
+    origin, date = _file(tmp_path / "config.json"), "2026-01-31T00:00:00Z"
+    used = Settings(OLD | own, tmp_path / "copy.json", origin=origin, rescue=tmp_path / "rescue.json", start_date=date)
+    assert load(used.path) == OLD | {"start_date": date}
+    assert used.update(OLD | {"start_date": date}) is None
+    assert used.update(NEW | {"start_date": date}) is not None
+    assert load(used.path) == NEW | {"start_date": date}
+    assert load(origin) == NEW | own

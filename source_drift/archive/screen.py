@@ -1,4 +1,4 @@
-"""The demo's output: live tables in a terminal, plain lines without control codes elsewhere."""
+"""The output of `source-drift archive`: a live table in a terminal, plain lines without control codes elsewhere."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.padding import Padding
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from tools.demo.outcome import Outcome
-from tools.demo.questions import Question
-from tools.demo.reading import Progress, Reading, State
-from tools.demo.warehouse import Answer
-from tools.demo.words import counted, duration
+from source_drift.archive.reading import Progress, Reading, State
+from source_drift.archive.words import counted, duration
 
 _STYLES = {
     State.WAITING: "dim",
@@ -36,22 +31,6 @@ _STYLES = {
 _REFRESHES_PER_SECOND = 8
 _SECONDS_BETWEEN_LINES = 10.0
 _MOST_WARNINGS = 5
-_UNKNOWN = "–"
-
-
-class _Column(NamedTuple):
-    field: str
-    heading: str
-    always: bool = True
-
-
-_COLUMNS = (
-    _Column("records", "records\nread"),
-    _Column("rows", "rows in\nDuckDB"),
-    _Column("in_drift", "records\nin Drift", always=False),
-    _Column("requests", "\nrequests", always=False),
-    _Column("seconds", "\nseconds"),
-)
 
 
 @dataclass
@@ -63,12 +42,9 @@ class Screen:
     clock: Callable[[], float] = time.monotonic
     _line_at: float = field(default=0.0, init=False)
 
-    def title(self, text: str, about: Sequence[str] = ()) -> None:
-        """Print what is read, with background information."""
-        self.console.print(Text.assemble(("source-drift", "bold"), f" reads {text}"), soft_wrap=True)
-        for sentence in about:
-            self._prose("· ", "dim", sentence)
-        self.console.print()
+    def title(self, text: str) -> None:
+        """Print what is archived."""
+        self.console.print(Text.assemble(("source-drift archive", "bold"), f": {text}"), soft_wrap=True)
 
     def done(self, verb: str, text: str, seconds: float) -> None:
         """Say that a step has worked."""
@@ -103,9 +79,7 @@ class Screen:
             yield
 
     @contextmanager
-    def progress(
-        self, title: str, reading: Reading, modes: dict[str, str]
-    ) -> Iterator[Callable[[Progress | None], None]]:
+    def progress(self, title: str, reading: Reading) -> Iterator[Callable[[Progress | None], None]]:
         """Show a read while the block runs, which calls what it is given after each message.
 
         The argument is the stream whose state has changed, if any. Warnings are shown once each, and counted.
@@ -121,7 +95,7 @@ class Screen:
 
         if self.animated:
             with Live(
-                get_renderable=lambda: _live(reading, modes),
+                get_renderable=lambda: _live(reading),
                 console=self.console,
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
@@ -131,17 +105,11 @@ class Screen:
             self._line_at = self.clock()
             yield watch
 
-    def summary(self, reading: Reading, loaded_in: float | None) -> None:
-        """Say in a line or two what a read has brought; `loaded_in` are the seconds the file took, None if unused.
-
-        The connector's process starts and ends in seconds of their own, since they tell nothing of Drift.
-        """
+    def summary(self, reading: Reading) -> None:
+        """Say in a few lines what a sync has brought."""
         mark = ("✗ ", "bold red") if reading.incomplete else ("✓ ", "green")
         speed = f", {reading.records / reading.seconds:,.0f} a second" if reading.seconds else ""
-        text = f"{counted(reading.records, 'record')} in {reading.seconds:.1f} s{speed}"
-        text += f"; startup and shutdown {reading.overhead:.1f} s"
-        if loaded_in is not None:
-            text += f", DuckDB {loaded_in:.1f} s"
+        text = f"{counted(reading.records, 'record')} in {duration(reading.seconds)}{speed}"
         self.console.print(Text.assemble(mark, text), soft_wrap=True)
         skipped = {stream.name: stream.skipped for stream in reading.streams.values() if stream.skipped}
         if skipped:
@@ -152,67 +120,24 @@ class Screen:
             )
         more = len(reading.warnings) - _MOST_WARNINGS
         if more > 0:
-            self.warning(f"{counted(more, 'more warning')} of other kinds.")
+            self.warning(f"{counted(more, 'more warning')}: see _drift_syncs.")
         self.console.print()
 
-    def results(self, reads: Sequence[tuple[str, Reading, Sequence[Outcome]]]) -> None:
-        """Show the results of each read under its title; leave out columns without data."""
-        known = [outcome for _, _, outcomes in reads for outcome in outcomes]
-        columns = [
-            column
-            for column in _COLUMNS
-            if column.always or any(getattr(outcome, column.field) is not None for outcome in known)
-        ]
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-        table.add_column("")
-        table.add_column("stream", vertical="bottom", overflow="fold")
-        for column in columns:
-            table.add_column(column.heading, justify="right", vertical="bottom", no_wrap=True, min_width=8)
-        for number, (title, reading, outcomes) in enumerate(reads):
-            if number:
-                table.add_section()
-            table.add_row("", Text(title, style="bold"))
-            for outcome in outcomes:
-                mark = Text("✗", style="bold red") if outcome.fault else Text("✓", style="green")
-                name = Text(outcome.stream, style="bold red" if outcome.fault else "")
-                table.add_row(mark, name, *(_figure(getattr(outcome, column.field)) for column in columns))
-            sums = {
-                "records": reading.records,
-                "requests": sum(outcome.requests or 0 for outcome in outcomes),
-                "seconds": reading.seconds,
-            }
-            cells = (_figure(sums[column.field]) if column.field in sums else "" for column in columns)
-            table.add_row("", "total", *cells, style="dim")
-        self._print(table)
-        self.aside("Streams run in parallel, so their seconds overlap. They do not include startup and shutdown.")
+    def exported(self, folder: Path, names: Sequence[str]) -> None:
+        """Say what was exported."""
+        self.note(f"{folder} contains {counted(len(names), 'Parquet file')}.")
 
     def page(self, path: str) -> None:
         """Say where the report is."""
-        self.console.print()
-        text = " shows this run in a browser, with three charts."
-        self.console.print(Text.assemble((path, "bold"), text), soft_wrap=True)
+        self.console.print(Text.assemble((path, "bold"), " shows the archive in a browser."), soft_wrap=True)
 
-    def file(self, path: str, root: str, python: str, tables: Sequence[str], size: int) -> None:
-        """Say where the DuckDB file is and how to open it; paths count from `root`."""
-        self.console.print()
-        holds = f" contains {counted(len(tables), 'table')} ({size / 1e6:,.1f} MB)."
-        self.console.print(Text.assemble((path, "bold"), holds), soft_wrap=True)
-        self.note(f"To open it read-only, run one of these commands in {root}:")
-        program = f"  duckdb -readonly {shlex.quote(path)}"
+    def file(self, path: Path, tables: Sequence[str]) -> None:
+        """Say where the DuckDB file is and how to open it."""
+        size = path.stat().st_size / 1e6
+        text = f" contains {counted(len(tables), 'table')} ({size:,.1f} MB). To open it:"
+        self.console.print(Text.assemble((str(path), "bold"), text), soft_wrap=True)
+        program = f"  duckdb -readonly {shlex.quote(str(path))}"
         self.console.print(Text.assemble(program, ("   (https://duckdb.org)", "dim")), soft_wrap=True)
-        self.note(f"  {shlex.quote(python)} -im tools.demo.sql {shlex.quote(path)}")
-        self.note("More queries are in docs/queries/ and tools/demo/queries/.")
-
-    def answer(self, question: Question, answer: Answer) -> None:
-        """Show a question, its SQL and its answer."""
-        self.console.print()
-        self.console.print(Text(question.text, style="bold"))
-        sql = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(question.sql)
-        sql.rstrip()
-        for line in sql.split("\n"):
-            self.console.print(Text("  ") + line if line else line, soft_wrap=True)
-        self.console.print()
-        self._print(Padding(_table(answer), (0, 0, 0, 2), expand=False))
 
     def _prose(self, mark: str, mark_style: str, text: str, style: str = "") -> None:
         """Print sentences, broken between words at the width of the console, under each other after the mark."""
@@ -220,13 +145,6 @@ class Screen:
         for number, line in enumerate(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)):
             begin = mark if number == 0 else " " * len(mark)
             self.console.print(Text.assemble((begin, mark_style), (line, style)), soft_wrap=True)
-
-    def _print(self, renderable: RenderableType) -> None:
-        """Print lines, without trailing blanks."""
-        for segments in self.console.render_lines(renderable, pad=False):
-            line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
-            line.rstrip()
-            self.console.print(line, soft_wrap=True)
 
     def _warn(self, reading: Reading, shown: set[str]) -> None:
         for text in list(reading.warnings):
@@ -261,6 +179,8 @@ def _plain(stream: Progress, now: float | None = None) -> str:
         noun = "record" if stream.records == 1 else "records"
         line += f" {stream.records:>9,} {noun}"
         done, left = _share(stream, now or 0.0)
+        speed = None if now is None else stream.speed(now)
+        line += f", {_rate(speed)}/s" if speed else ""
         line += f", {done} done" if done else f" in {stream.seconds(now or 0.0):,.1f} s"
         line += f", {left} left" if left else ""
     elif stream.total is not None:
@@ -276,45 +196,30 @@ def _share(stream: Progress, now: float) -> tuple[str, str]:
     return f"{min(99, 100 * stream.done // stream.total)} %", "" if rest is None else duration(rest)
 
 
-def _live(reading: Reading, modes: dict[str, str]) -> RenderableType:
+def _live(reading: Reading) -> RenderableType:
     now = reading.clock()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("stream", min_width=20)
-    table.add_column("sync", min_width=11)
     table.add_column("state", min_width=10)
-    table.add_column("records", justify="right", min_width=9)
-    table.add_column("seconds", justify="right", min_width=7)
-    table.add_column("done, left", justify="right", min_width=11)
+    table.add_column("records", justify="right", min_width=10)
+    table.add_column("a second", justify="right", min_width=8)
+    table.add_column("time", justify="right", min_width=7)
+    table.add_column("done, left", justify="right", min_width=13)
     for stream in reading.streams.values():
         table.add_row(
             stream.name,
-            modes[stream.name],
             Text(stream.state, style=_STYLES[stream.state]),
             f"{stream.records:,}",
-            "" if stream.started is None else f"{stream.seconds(now):,.1f}",
+            _rate(stream.speed(now)),
+            "" if stream.started is None else duration(stream.seconds(now)),
             ", ".join(filter(None, _share(stream, now))),
         )
     table.add_section()
     left = "" if reading.remaining is None else f"about {duration(reading.remaining)}"
-    table.add_row("total", "", "", f"{reading.records:,}", f"{reading.seconds:,.1f}", left, style="bold")
+    speed = reading.records / reading.seconds if reading.seconds >= 1 else None
+    table.add_row("total", "", f"{reading.records:,}", _rate(speed), duration(reading.seconds), left, style="bold")
     return Group(table, Text(reading.retry, style="yellow")) if reading.retry else table
 
 
-def _figure(number: float | None) -> str:
-    if number is None:
-        return _UNKNOWN
-    return f"{number:.1f}" if isinstance(number, float) else f"{number:,}"
-
-
-def _table(answer: Answer) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-    for number, column in enumerate(answer.columns):
-        numeric = any(isinstance(row[number], int | float) for row in answer.rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in answer.rows:
-        table.add_row(*(Text(_shown(value)) for value in row))
-    return table
-
-
-def _shown(value: Any) -> str:
-    return _UNKNOWN if value is None else str(value)
+def _rate(speed: float | None) -> str:
+    return "" if speed is None else f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"

@@ -18,9 +18,9 @@ from typing import IO, Any
 
 import orjson
 
-from tools.demo.errors import DemoError
-from tools.demo.log import Log
-from tools.demo.settings import Settings
+from source_drift.archive.errors import ArchiveError
+from source_drift.archive.log import Log
+from source_drift.archive.settings import Settings
 
 Message = dict[str, Any]
 
@@ -99,7 +99,7 @@ class Connector:
         """Try the config.
 
         Raises:
-            DemoError: the connector's own reason why it does not work.
+            ArchiveError: the connector's own reason why it does not work.
         """
         status: Message | None = None
         with closing(self._run("check")) as messages:
@@ -107,15 +107,17 @@ class Connector:
                 self._pass_on(message)
                 status = message.get("connectionStatus", status)
         if status is None:
-            raise DemoError(f"The connector's check returned no result. {self._last_words()}")
+            raise ArchiveError(f"The connector's check returned no result. {self._last_words()}")
         if status.get("status") != "SUCCEEDED":
-            raise DemoError(f"The check failed: {reason_of(status.get('message')) or 'the connector gave no reason'}")
+            raise ArchiveError(
+                f"The check failed: {reason_of(status.get('message')) or 'the connector gave no reason'}"
+            )
 
     def discover(self) -> list[Stream]:
         """Return the streams that the connector offers.
 
         Raises:
-            DemoError: it offers none, or the connector's own reason.
+            ArchiveError: it offers none, or the connector's own reason.
         """
         catalog: Message = {}
         with closing(self._run("discover")) as messages:
@@ -123,7 +125,7 @@ class Connector:
                 self._pass_on(message)
                 catalog = message.get("catalog", catalog)
         if not catalog.get("streams"):
-            raise DemoError(f"The connector discovered no streams. {self._last_words()}")
+            raise ArchiveError(f"The connector discovered no streams. {self._last_words()}")
         return [Stream.of(entry) for entry in catalog["streams"]]
 
     def read(self, streams: Sequence[Stream], states: Sequence[Message]) -> Generator[Message, None, None]:
@@ -132,7 +134,7 @@ class Connector:
         Closing the generator early ends the process. A failed stream raises nothing: its messages say so.
 
         Raises:
-            DemoError: the process broke down without saying why, or wrote what cannot be understood.
+            ArchiveError: the process broke down without saying why, or wrote what cannot be understood.
         """
         catalog = self._folder / "catalog.json"
         catalog.write_bytes(orjson.dumps({"streams": [stream.configured() for stream in streams]}))
@@ -171,9 +173,9 @@ class Connector:
             finally:
                 self._stop(process, process.stdout)
         if code and verb != "read":
-            raise DemoError(trace or f"The connector's {verb} ended with exit code {code}. {self._last_words()}")
+            raise ArchiveError(trace or f"The connector's {verb} ended with exit code {code}. {self._last_words()}")
         if code and trace is None:
-            raise DemoError(f"The connector crashed with exit code {code}. {self._last_words()}")
+            raise ArchiveError(f"The connector crashed with exit code {code}. {self._last_words()}")
 
     def _stop(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         """Stop a running process; a config in its last output is saved like any other."""
@@ -213,7 +215,7 @@ def parse(line: bytes) -> Message | None:
     """Return the message in a line of the connector's output, None for a line that is no JSON object.
 
     Raises:
-        DemoError: the line begins like a message, but cannot be read. It may have held a record, so it is no noise.
+        ArchiveError: the line begins like a message, but cannot be read. It may have held a record, so it is no noise.
     """
     if not line.lstrip().startswith(b"{"):
         return None
@@ -223,13 +225,13 @@ def parse(line: bytes) -> Message | None:
         try:
             message = _repaired(line)
         except ValueError:
-            raise DemoError(
+            raise ArchiveError(
                 f"The connector wrote an incomplete message of {len(line)} bytes: a record may be lost."
             ) from None
     if not isinstance(message.get("type"), str):
-        raise DemoError("The connector wrote a JSON object that is not an Airbyte protocol message.")
+        raise ArchiveError("The connector wrote a JSON object that is not an Airbyte protocol message.")
     if message["type"] == "RECORD" and not _is_record(message.get("record")):
-        raise DemoError("The connector wrote a RECORD message without the name of its stream or without data.")
+        raise ArchiveError("The connector wrote a RECORD message without the name of its stream or without data.")
     return message  # type: ignore[no-any-return]
 
 
@@ -268,7 +270,7 @@ def _repaired(line: bytes) -> Message:
 def _leniently(line: bytes) -> Message:
     try:
         return parse(line) or {}
-    except DemoError:
+    except ArchiveError:
         return {}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tools.demo.connector import Message, error_of, retry_of
+from source_drift.archive.connector import Message, error_of, retry_of
 
 CHILDREN = ("messages", "conversation_details", "contacts")
 """The streams that ask once or more for each conversation, one stream after another."""
@@ -55,12 +55,15 @@ class Progress:
     started: float | None = None
     ended: float | None = None
     error: str | None = None
-    checkpoint: Message | None = None
-    """The last state, in the form in which the next read takes it."""
 
     def seconds(self, now: float) -> float:
         end = now if self.ended is None else self.ended
         return 0.0 if self.started is None else max(0.0, end - self.started)
+
+    def speed(self, now: float) -> float | None:
+        """Return the records a second, None where there are too few to tell."""
+        seconds = self.seconds(now)
+        return self.records / seconds if seconds >= 1 and self.records else None
 
     def rate(self, now: float) -> float | None:
         """Return how many things a second are done, None where or while there is nothing to measure."""
@@ -112,12 +115,6 @@ class Reading:
         return max(0.0, end - min(starts))
 
     @property
-    def overhead(self) -> float:
-        """The additional seconds in which the connector's process starts and ends."""
-        end = self.clock() if self.ended is None else self.ended
-        return max(0.0, end - self.started - self.seconds)
-
-    @property
     def remaining(self) -> float | None:
         """About how many seconds the children of the conversations still take, None while that cannot be told.
 
@@ -136,24 +133,18 @@ class Reading:
     def incomplete(self) -> list[Progress]:
         return [stream for stream in self.streams.values() if stream.state is not State.COMPLETE]
 
-    @property
-    def states(self) -> list[Message]:
-        """The last state of each stream, from which the next read continues."""
-        return [stream.checkpoint for stream in self.streams.values() if stream.checkpoint is not None]
+    def warnings_of(self, name: str) -> list[str]:
+        """Return the connector's warnings about a stream: it puts the name in front."""
+        return [text for text in self.warnings if text.startswith(f"{name}: ")]
 
     def take(self, message: Message) -> Progress | None:
         """Count a message; return the stream whose state or total it changed, if any."""
         kind = message["type"]
         if kind == "RECORD":
             return self._record(message)
-        if kind == "STATE":
-            state = message["state"]
-            name = ((state.get("stream") or {}).get("stream_descriptor") or {}).get("name")
-            if name in self.streams:
-                self.streams[name].checkpoint = state
-        elif kind == "LOG":
+        if kind == "LOG":
             return self._log(message)
-        elif kind == "TRACE":
+        if kind == "TRACE":
             return self._trace(message)
         return None
 

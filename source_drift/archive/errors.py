@@ -1,7 +1,7 @@
 """The error that the demo raises when it cannot continue."""
 
 
-class DemoError(Exception):
+class ArchiveError(Exception):
     """Something the user can act on; its text is one line, fit to be shown as it is."""
 
     def __init__(self, message: str) -> None:

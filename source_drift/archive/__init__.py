@@ -1,0 +1,1 @@
+"""`source-drift archive`: Drift in one DuckDB file, which is a consistent copy at every moment."""
