@@ -233,11 +233,11 @@ class _Resource:
 class Sandbox:
     """A running sandbox: `with Sandbox(drift) as sandbox:` serves from its own thread until the block ends.
 
-        `url` is set while it runs. `options` and `faults` may be replaced at any time; a new fault plan starts counting
-    starts counting Bound to 127.0.0.1 alone.
+    `url` is set while it runs. `options` and `faults` can be replaced at any time; a new fault plan starts counting
+    from zero. It listens on 127.0.0.1 only.
 
-        Raises:
-            OSError: (on entering) the port is in use.
+    Raises:
+        OSError: (on entering) the port is in use.
     """
 
     def __init__(
