@@ -9,7 +9,7 @@ from sandbox import METRICS, Drift, Options, Sandbox
 INCREMENTAL = ("conversations", *CHILDREN, "conversation_metrics", "meetings")
 
 
-class Organisation:
+class Organization:
     """700 conversations, 200 of them updated in the same millisecond, and addresses that several contacts share."""
 
     def __init__(self) -> None:
@@ -34,19 +34,19 @@ def with_named_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_records_are_the_rows_of_drift() -> None:
     """Each row of Drift is read exactly once, with every field as it was sent, and no warning is logged."""
-    organisation = Organisation()
-    with Sandbox(organisation.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
-        config = access_token(sandbox.url, contact_emails=organisation.emails)
+    organization = Organization()
+    with Sandbox(organization.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
+        config = access_token(sandbox.url, contact_emails=organization.emails)
         read = run("read", config, catalog(*EVERY_STREAM, **dict.fromkeys(INCREMENTAL, "incremental")))
     assert (read.code, read.error(), read.warnings) == (0, "", [])
     assert read.statuses == dict.fromkeys(EVERY_STREAM, "COMPLETE")
     for stream in EVERY_STREAM[:-1]:
-        assert_whole(stream, read, organisation)
-    assert_states(read, organisation)
+        assert_whole(stream, read, organization)
+    assert_states(read, organization)
 
 
-def assert_whole(stream: str, read: Run, organisation: Organisation) -> None:
-    expected = {key_of(stream, row): row for row in organisation.rows(stream)}
+def assert_whole(stream: str, read: Run, organization: Organization) -> None:
+    expected = {key_of(stream, row): row for row in organization.rows(stream)}
     keys = read.keys(stream)
     assert len(expected) > 1, stream
     assert set(keys) == set(expected), (stream, len(keys), len(expected))
@@ -55,9 +55,9 @@ def assert_whole(stream: str, read: Run, organisation: Organisation) -> None:
     assert not differing, (stream, len(differing), differing[0], expected[key_of(stream, differing[0])])
 
 
-def assert_states(read: Run, organisation: Organisation) -> None:
+def assert_states(read: Run, organization: Organization) -> None:
     """The next sync begins where this one ended: at the conversation that was updated last, for each stream."""
-    newest = max(row["updatedAt"] for row in organisation.drift.expected("conversations"))
+    newest = max(row["updatedAt"] for row in organization.drift.expected("conversations"))
     for stream in CHILDREN:
         parent_state = {"conversations": {"updatedAt": str(newest)}, "unread": []}
         assert read.states(stream)[-1]["parent_state"] == parent_state, stream

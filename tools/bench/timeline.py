@@ -37,9 +37,9 @@ class Panel:
 def draw(panels: Sequence[Panel]) -> str:
     """An SVG of all panels, one below the other, on one scale of time."""
     streams = [*_STREAMS, *sorted({name for panel in panels for name in panel.streams} - {*_STREAMS})]
-    colours = altair.Scale(domain=streams, range=[f"var(--{_STREAMS.get(name, 'other')})" for name in streams])
+    colors = altair.Scale(domain=streams, range=[f"var(--{_STREAMS.get(name, 'other')})" for name in streams])
     longest = max((panel.seconds for panel in panels), default=1.0)
-    rows = [_panel(panel, longest, colours) for panel in panels]
+    rows = [_panel(panel, longest, colors) for panel in panels]
     picture = altair.vconcat(*rows, title="Requests per second; the dashed line is the limit")
     config = {
         "background": "transparent",
@@ -55,7 +55,7 @@ def draw(panels: Sequence[Panel]) -> str:
     return svg.replace("><", f">{style}<", 1) + "\n"
 
 
-def _panel(panel: Panel, longest: float, colours: altair.Scale) -> altair.LayerChart | altair.FacetChart:
+def _panel(panel: Panel, longest: float, colors: altair.Scale) -> altair.LayerChart | altair.FacetChart:
     # A step is as long as the last value says once more, at the end of the run.
     values = [
         {"second": min(place * panel.step, panel.seconds), "stream": name, "rate": rate}
@@ -77,7 +77,7 @@ def _panel(panel: Panel, longest: float, colours: altair.Scale) -> altair.LayerC
     requests = altair.Chart(altair.InlineData(values=values)).mark_area(interpolate="step-after")
     limit = altair.Chart(altair.InlineData(values=[{"second": 0, "end": panel.seconds, "rate": panel.limit}]))
     layers = altair.layer(
-        requests.encode(across, up, altair.Color("stream:N", scale=colours), altair.Order("stream:N")),
+        requests.encode(across, up, altair.Color("stream:N", scale=colors), altair.Order("stream:N")),
         limit.mark_rule(strokeDash=[4, 3], color="var(--ink)").encode(across, up, altair.X2("end")),
     )
     return layers.properties(title=panel.title, width=900, height=110)
