@@ -1,4 +1,4 @@
-"""A first sync of every stream holds all that Drift holds, row by row and field by field, and says nothing else."""
+"""A first sync of every stream has all rows of Drift, field by field, and no warnings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,19 +21,19 @@ class Organization:
         self.emails = list(dict.fromkeys([*shared[:10], *known[:30], "nobody@example.com"]))
 
     def rows(self, stream: str) -> Iterator[dict[str, Any]]:
-        """The rows as the connector prints them: metrics by name, without those that Drift does not know ("NaN")."""
+        """The rows as the connector prints them: metrics by name, without missing ones ("NaN")."""
         for row in self.drift.expected(stream, emails=self.emails):
             yield with_named_metrics(row) if stream == "conversation_metrics" else row
 
 
 def with_named_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    # They are null in the connector, and the CDK prints no field of a record that is null.
+    # They are null in the connector, and the CDK prints no null fields.
     named = zip(METRICS, row["metrics"], strict=True)
     return {"conversationId": row["conversationId"], **{name: value for name, value in named if value != "NaN"}}
 
 
 def test_records_are_the_rows_of_drift() -> None:
-    """Each row of Drift is read exactly once, with every field as it was sent, and no warning is logged."""
+    """Each row of Drift is read exactly once, with every field unchanged, and no warning is logged."""
     organization = Organization()
     with Sandbox(organization.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
         config = access_token(sandbox.url, contact_emails=organization.emails)
@@ -56,7 +56,7 @@ def assert_whole(stream: str, read: Run, organization: Organization) -> None:
 
 
 def assert_states(read: Run, organization: Organization) -> None:
-    """The next sync begins where this one ended: at the conversation that was updated last, for each stream."""
+    """Check that the state of each stream is the newest update of a conversation."""
     newest = max(row["updatedAt"] for row in organization.drift.expected("conversations"))
     for stream in CHILDREN:
         parent_state = {"conversations": {"updatedAt": str(newest)}, "unread": []}
