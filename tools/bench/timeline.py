@@ -11,7 +11,7 @@ import vl_convert
 
 from tools.bench.traffic import LIST
 
-# On light ground and on dark ground.
+# On a light and on a dark background.
 _COLOURS = {
     "ink": ("#222222", "#e6e6e6"),
     "list": ("#b35900", "#f0a35e"),
@@ -25,7 +25,7 @@ _STREAMS = {LIST: "list", "messages": "messages", "conversation_details": "detai
 
 @dataclass(frozen=True)
 class Panel:
-    """One run: requests a second of each stream, a value for every `step` seconds, and the limit."""
+    """One run: requests per second of each stream, one value for every `step` seconds, and the limit."""
 
     title: str
     limit: int
@@ -35,7 +35,7 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """An SVG of all panels, one below the other, on one scale of time."""
+    """An SVG of all panels, one below the other, with the same time scale."""
     streams = [*_STREAMS, *sorted({name for panel in panels for name in panel.streams} - {*_STREAMS})]
     colors = altair.Scale(domain=streams, range=[f"var(--{_STREAMS.get(name, 'other')})" for name in streams])
     longest = max((panel.seconds for panel in panels), default=1.0)
@@ -56,7 +56,7 @@ def draw(panels: Sequence[Panel]) -> str:
 
 
 def _panel(panel: Panel, longest: float, colors: altair.Scale) -> altair.LayerChart | altair.FacetChart:
-    # A step is as long as the last value says once more, at the end of the run.
+    # The last value is repeated at the end of the run, so that its step is visible.
     values = [
         {"second": min(place * panel.step, panel.seconds), "stream": name, "rate": rate}
         for name, rates in panel.streams.items()

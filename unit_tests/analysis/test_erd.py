@@ -69,7 +69,7 @@ def test_a_join_inside_a_list_is_one_to_many(changed: Changed) -> None:
 @pytest.mark.parametrize("target", ["users.email", "bosses.id", "meetings.slug"])
 def test_an_invalid_join_is_an_error(target: str, changed: Changed) -> None:
     """A description with an unknown table or an incomplete or unknown key is refused."""
-    with pytest.raises(ErdError, match=rf"^teams\.owner joins to {target}, which is no key\.$"):
+    with pytest.raises(ErdError, match=rf"^teams\.owner joins to {target}, which is not a key\.$"):
         changed("teams", "owner", description=f"joins to {target}")
 
 
