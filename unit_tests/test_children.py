@@ -111,7 +111,7 @@ def steps(
 ) -> list[tuple[Any, int, int]]:
     """Each key in reading order, with the floor and the number of requests at that moment.
 
-    Only the list is requested, because no child is read.
+    Only the list is requested: the router yields the children, and nothing reads them.
     """
     before = StateBuilder().with_stream_state(stream, state).build() if state else []
     [built] = connector.source(config(max_requests_per_second=rate), None, before, stream).streams({})
