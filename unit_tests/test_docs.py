@@ -240,7 +240,7 @@ def test_every_stream_is_described() -> None:
 
 def test_deletions_are_documented_for_every_stream() -> None:
     """One table says for each stream what happens to rows that are deleted in Drift."""
-    rows = table(section(DOCS, "Limitations & Troubleshooting"), "Rows that vanish from")
+    rows = table(section(DOCS, "Limitations & Troubleshooting"), "Deleted rows of")
     assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(STREAMS)
     assert all(len(row) == 3 and all(row) for row in rows), rows
 
