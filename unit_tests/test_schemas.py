@@ -143,7 +143,7 @@ FULL = {
     "token_info": {"authenticated_userid": "orgId:1", "expires_in": 0, "created_at": NOW, "scope": "a b", "id": "x"},
 }
 # A Drift of the sandbox whose rows have all possible fields.
-ORGANISATION = sandbox.Drift(
+ORGANIZATION = sandbox.Drift(
     3, now=NOW - 1, conversations=60, accounts=30, meetings=40, teams=6, playbooks=8, landing_pages=5, contacts=40
 )
 
@@ -151,10 +151,10 @@ ORGANISATION = sandbox.Drift(
 @cache
 def rows_of(stream: str) -> list[dict[str, Any]]:
     """The rows of a complete sync of the sandbox, with metrics by name and "NaN" as null."""
-    emails = [row["attributes"]["email"] for row in ORGANISATION.expected("contacts") if "email" in row["attributes"]]
+    emails = [row["attributes"]["email"] for row in ORGANIZATION.expected("contacts") if "email" in row["attributes"]]
     # Drift lists past meetings for the last 30 days only, by its own clock.
     with patch.object(sandbox.data, "_wall_clock", lambda: NOW):
-        rows = list(ORGANISATION.expected(stream, emails=emails))
+        rows = list(ORGANIZATION.expected(stream, emails=emails))
     if stream == "conversation_metrics":
         figures = [zip(METRICS, row["metrics"], strict=True) for row in rows]
         return [

@@ -36,8 +36,8 @@ def compare(name: str, now: Any) -> None:
     if os.environ.get("WRITE_SNAPSHOTS"):
         path.write_text(text, encoding="utf-8")
     kept = path.read_text(encoding="utf-8") if path.exists() else "null"
-    assert json.loads(text) == json.loads(kept), f"{path.name} is another now. If that is wanted: {COMMAND}"
-    assert text == kept, f"{path.name} was edited by hand. To write it anew: {COMMAND}"
+    assert json.loads(text) == json.loads(kept), f"{path.name} differs. If this is intended, run: {COMMAND}"
+    assert text == kept, f"{path.name} was edited by hand. To write it again, run: {COMMAND}"
 
 
 def serve(drift: Drift, organization: sandbox.Drift) -> None:

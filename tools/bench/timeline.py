@@ -12,7 +12,7 @@ import vl_convert
 from tools.bench.traffic import LIST
 
 # On a light and on a dark background.
-_COLOURS = {
+_COLORS = {
     "ink": ("#222222", "#e6e6e6"),
     "list": ("#b35900", "#f0a35e"),
     "messages": ("#2f6db3", "#7fb2ea"),
@@ -49,7 +49,7 @@ def draw(panels: Sequence[Panel]) -> str:
         "view": {"stroke": None},
     }
     svg: str = vl_convert.vegalite_to_svg({**picture.to_dict(), "config": config})
-    light, dark = (" ".join(f"--{name}: {pair[ground]};" for name, pair in _COLOURS.items()) for ground in (0, 1))
+    light, dark = (" ".join(f"--{name}: {pair[ground]};" for name, pair in _COLORS.items()) for ground in (0, 1))
     style = f"<style>:root {{ {light} }} @media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}</style>"
     svg = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", svg)
     return svg.replace("><", f">{style}<", 1) + "\n"
