@@ -85,7 +85,11 @@ def test_a_second_run_continues_from_the_first(folder: Path, drift: Drift) -> No
 
 
 def test_a_renewed_token_is_saved(folder: Path, drift: Drift) -> None:
-    """With OAuth, the config has the new refresh token before the next run needs it."""
+    """With OAuth, the config has the new refresh token before the next run needs it.
+
+    No other user can read any file of a run, whatever cron's umask is.
+    """
+    known = {path.name for path in (folder / "data").iterdir()}
     with Sandbox(drift) as sandbox:
         configure(folder / "data", oauth(sandbox.url))
         runs = []
@@ -96,6 +100,9 @@ def test_a_renewed_token_is_saved(folder: Path, drift: Drift) -> None:
             configure(folder / "data", config)
         assert sandbox.journal.count("/oauth2/token") == 2
     assert runs == [(0, ""), (0, "")], messages(folder / "data")[-1]
+    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
+    assert {"state.json", "config.json", "lock"} < set(made), made
+    assert set(made.values()) == {0o600}, made
 
 
 def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:
@@ -110,17 +117,6 @@ def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:
     assert sorted(keys(after, "users")) == sorted(drift.keys("users"))
     assert len(keys(after, "conversations")) <= 1
     assert len(keys(after, "messages")) < drift.count("messages")
-
-
-def test_all_files_are_private(folder: Path, drift: Drift) -> None:
-    """No other user can read any file of a run, whatever cron's umask is."""
-    known = {path.name for path in (folder / "data").iterdir()}
-    with Sandbox(drift) as sandbox:
-        configure(folder / "data", oauth(sandbox.url))
-        as_cron(folder)
-    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
-    assert {"state.json", "config.json", "lock"} < set(made), made
-    assert set(made.values()) == {0o600}, made
 
 
 def test_a_concurrent_run_changes_nothing(folder: Path) -> None:
