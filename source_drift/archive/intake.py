@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ IDENTITY = "token_info"
 """The stream that names the organization. It needs no scope and takes one request."""
 
 _ORGANIZATION = re.compile(r"orgId:\d+")
-# Records of an incremental stream that wait for a state; more go into the file without one, as the key allows.
-_MOST_BYTES = 64_000_000
+# The connector saves a state every ten minutes. Records of an incremental stream go into the file before that, as the
+# key allows, so that what Drift has given once is soon safe.
+_SECONDS_BETWEEN_COMMITS = 10.0
 
 
 class Spool:
@@ -35,7 +37,7 @@ class Spool:
     def __init__(self, stream: Stream, folder: Path) -> None:
         self.stream = stream
         self.path = folder / f"{stream.name}.ndjson"
-        self.bytes = 0
+        self.empty = True
         self._columns = columns(stream)
         self._number = 0
         self._file = self.path.open("wb", buffering=1 << 16)
@@ -54,10 +56,9 @@ class Spool:
         self._number += 1
         if other:
             row[OTHER] = other
-        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-        self.bytes += len(line)
+        self.empty = False
         try:
-            self._file.write(line)
+            self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
             raise self._full(error) from error
 
@@ -70,7 +71,7 @@ class Spool:
     def clear(self) -> None:
         self._file.seek(0)
         self._file.truncate()
-        self.bytes = 0
+        self.empty = True
 
     def close(self) -> None:
         # What a full disk has not taken is not needed any more.
@@ -85,7 +86,8 @@ class Intake:
     """Commits what `reading` has counted, stream by stream, into `warehouse` as part of one sync.
 
     A full refresh stream replaces its table when it is complete. An incremental stream is merged by key with each of
-    its states. Nothing is committed before the organization is known, or `IDENTITY` has ended without naming it.
+    its states, and every few seconds. Nothing is committed before the organization is known, or `IDENTITY` has ended
+    without naming it.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Intake:
         self._states: dict[str, Message] = {}
         """States that are not committed yet."""
         self._identified = IDENTITY not in self._spools
+        self._committed_at = dict.fromkeys(self._spools, time.monotonic())
         self._committed: set[str] = set()
         """Streams whose end is in the file."""
 
@@ -132,7 +135,7 @@ class Intake:
             spool.add(data)
             if name == IDENTITY:
                 self._identify(data)
-            if spool.bytes > _MOST_BYTES and spool.stream.incremental:
+            if spool.stream.incremental and time.monotonic() - self._committed_at[name] >= _SECONDS_BETWEEN_COMMITS:
                 self._commit(name)
         elif kind == "STATE":
             name = ((message["state"].get("stream") or {}).get("stream_descriptor") or {}).get("name", "")
@@ -175,7 +178,7 @@ class Intake:
         entry = self._entry(progress, interrupted=interrupted)
         spool.flush()
         with self._warehouse.transaction():
-            if spool.stream.incremental and (spool.bytes or complete):
+            if spool.stream.incremental and (complete or not spool.empty):
                 self._warehouse.load(spool.stream, spool.path, self._started, replace=False)
             elif complete:
                 self._warehouse.load(spool.stream, spool.path, self._started, replace=True)
@@ -183,6 +186,7 @@ class Intake:
                 self._warehouse.save_state(name, self._states[name])
             self._warehouse.note(self._sync, entry)
         self._states.pop(name, None)
+        self._committed_at[name] = time.monotonic()
         if spool.stream.incremental or entry.outcome != RUNNING:
             spool.clear()
         if entry.outcome != RUNNING:
