@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import duckdb
 from rich.console import Console
 
 from source_drift.archive import settings
@@ -53,6 +54,11 @@ def main(arguments: Sequence[str], *, command: Sequence[str] = CONNECTOR) -> int
                 return _Archive(options, screen, interrupts, inner, command).run()
         except ArchiveError as error:
             screen.failure(str(error))
+            return 1
+        except (OSError, duckdb.Error) as error:
+            reason = str(error).partition("\n")[0]
+            screen.failure(f"{options.into} or a file next to it could not be written: {reason}")
+            screen.failure("What was committed before is safe. Free some space, then run the same command again.")
             return 1
         except Interrupted as interrupted:
             again = shlex.join(["source-drift", "archive", *arguments])

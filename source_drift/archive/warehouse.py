@@ -160,7 +160,7 @@ class Warehouse:
             with suppress(duckdb.Error):
                 self._connection.rollback()
             if isinstance(error, duckdb.Error):
-                raise _failed(f"{self.path} could not be written, and holds what was there before", error) from error
+                raise _failed(f"{self.path} could not be written, and contains what was there before", error) from error
             raise
 
     def begin(self, streams: Iterable[Stream], done: Mapping[str, StreamSync]) -> tuple[int, datetime]:

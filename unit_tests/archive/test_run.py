@@ -343,11 +343,26 @@ def test_a_full_disk_is_a_sentence_and_the_archive_stays(
         patch.setattr("source_drift.archive.warehouse.Warehouse.save_state", full)
         code, printed = run()
     assert code == 1
-    assert "could not be written, and holds what was there before" in printed.splitlines()[-1]
+    assert "could not be written, and contains what was there before" in printed.splitlines()[-1]
     assert "No space left on device" in printed.splitlines()[-1]
     assert _rows(tmp_path, "SELECT id, status FROM talks ORDER BY id") == before
     assert run()[0] == 0
     assert _rows(tmp_path, "SELECT status FROM talks WHERE id = 2") == [("new",)]
+
+
+def test_a_disk_that_is_full_at_the_end_is_two_lines(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is committed; only the file could not be put in order."""
+
+    def full(_: Warehouse) -> None:
+        raise duckdb.FatalException("Failed to create checkpoint: No space left on device\nand more")
+
+    monkeypatch.setattr(Warehouse, "checkpoint", full)
+    code, printed = run()
+    assert code == 1
+    said, advice = printed.splitlines()[-2:]
+    assert said.endswith("could not be written: Failed to create checkpoint: No space left on device")
+    assert advice.startswith("✗ What was committed before is safe.")
+    assert _rows(tmp_path, "SELECT count(*) FROM talks") == [(2,)]
 
 
 def test_the_file_moves_with_all_it_needs(run: Run, tmp_path: Path) -> None:

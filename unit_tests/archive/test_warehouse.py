@@ -169,7 +169,7 @@ def test_a_failed_transaction_leaves_everything_as_it_was(warehouse: Warehouse, 
             warehouse.ask("UPDATE talks SET status = 'new'")
             warehouse.note(1, StreamSync("talks", now(), records="no number"))  # type: ignore[arg-type]
 
-    with pytest.raises(ArchiveError, match="holds what was there before"):
+    with pytest.raises(ArchiveError, match="contains what was there before"):
         fail()
     assert warehouse.ask("SELECT status FROM talks").rows == [("old",)]
     assert warehouse.states() == []
