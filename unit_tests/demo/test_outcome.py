@@ -111,7 +111,7 @@ def test_an_incremental_read_is_held_against_its_table(warehouse: Warehouse) -> 
 def test_every_404_is_told_as_a_skip(warehouse: Warehouse) -> None:
     """Neither more nor fewer: a skip that nobody tells is a loss."""
     done = status("talks", "COMPLETE")
-    skip = log("talks: skipped what no longer exists. Drift answered GET /x/7 with HTTP 404.")
+    skip = log("talks: skipped a deleted record. Drift answered GET /x/7 with HTTP 404.")
     assert _outcome(warehouse, Drift(ROWS, gone=1), lines=(skip, done)).fault is None
     outcome = _outcome(warehouse, Drift(ROWS, gone=2), lines=(skip, done))
     assert outcome.fault == "1 skip logged, but Drift responded with 404 to 2 requests."
