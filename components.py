@@ -82,7 +82,7 @@ class StreamNotes(list[Any]):
         self.release()
         self.warn(f"{self.gone:,} of {self.handed_out:,} no longer exist in Drift.", self.gone and is_last)
         if is_last and self.gone >= 25 and not self.found:
-            raise self.stop(f"All {self.gone:,} {self.what} are 404 Not Found. Check the scopes of the token.")
+            raise self.stop(f"Drift returned 404 for all {self.gone:,} {self.what}. Check the scopes of the token.")
         if self and is_last:
             text = f"{len(self):,} of the {self.what} could not be read; the next sync asks for them. {self.reason}"
             raise self.stop(*((self.scope, CONFIG) if self.refused and not self.found else (text, SYSTEM)))
@@ -149,7 +149,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
                 ahead = {"__int__": lambda _, at="no time" if moment is None else walk.clock: int(at)}
                 row = row | {self.cursor_field: type("Cursor", (type(sent),), ahead)(sent)}
                 far = (moment or 1e15) > walk.clock + LOOK_BACK
-                self.notes.warn(f"some {self.cursor_field} are in the future or are no times.", far)
+                self.notes.warn(f"some {self.cursor_field} values are in the future or are not times.", far)
             if self.only:
                 row = {name: row[name] for name in self.only if name in row and token not in str(row[name])}
             records += [row] if is_new else []
@@ -220,7 +220,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         walk.size, walk.head = walk.size or len(rows), max([walk.head, *filter(None, times)])
         start = int(dict[str, Any](stream_slice or {}).get("start_time", 0)) if walk.above is None else walk.above + 1
         if not (self.child or self.plans or walk.above) and start > walk.clock + LOOK_BACK + 90_000_000 * self.windowed:
-            raise failure(f"{self.name} would begin in the future. Correct the start date, or clear the state.", CONFIG)
+            raise failure(f"{self.name} would start in the future. Correct the start date, or clear the state.", CONFIG)
         is_older = len(times) > 1 and all(times) and times[0] < start and times == sorted(times, reverse=True)
         query = None if self.one or (self.newest_first and is_older) else self._named(response)
         for version in list(walk.kept)[:-5000] if self.newest_first else []:
@@ -231,15 +231,15 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             walk.anew = walk.anew or walk.walks > 1 or "Cache-Control" in response.request.headers
             return f"{query}#{time.time_ns() if walk.anew else walk.pages}"
         if is_new and rows:
-            self.notes.miss(f"Drift names pages of {self.name} without end, and they hold nothing new.")
-        self.notes.warn(f"Drift names more pages without end; {walk.idle} empty ones were read.", is_new and not rows)
+            self.notes.miss(f"Drift keeps naming more pages of {self.name}, but they contain nothing new.")
+        self.notes.warn(f"Drift keeps naming more pages; the last {walk.idle} were empty.", is_new and not rows)
         if self.newest_first and walk.pages > 1 and walk.walks <= 3:
             walk.above = max(walk.head, walk.above or 0)
             return self._begin(self.first)
         is_short = not self.newest_first and walk.total > len(walk.kept)
         if is_short and walk.size and walk.walks == 1:
             return self._begin(re.sub(r"size=\d+", f"size={walk.size}", self.first))
-        self.notes.warn(f"Drift says {walk.total:,} in total, {len(walk.kept):,} were listed, twice over.", is_short)
+        self.notes.warn(f"Drift reports {walk.total:,} in total, but it listed {len(walk.kept):,}, twice.", is_short)
         self.notes.end()
         return None
 
@@ -261,7 +261,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         path = re.sub(r"^https?:/*[^/]*", "", target) if target.startswith("http") and "?" not in target else ""
         promises = says_more and not target and (walk.fresh or walk.pages == 1)
         if promises or path not in ("", urlsplit(str(response.request.url)).path):
-            self.notes.miss(f"Drift says that there is more of {self.name}, but names no next page.")
+            self.notes.miss(f"Drift says that there are more {self.name}, but names no next page.")
         if target.startswith("http") or "?" in target or not target:
             pairs = parse_qsl(target.partition("?")[2].partition("#")[0], keep_blank_values=True)
             return urlencode(pairs) if any(value.strip().lower() not in NOTHING for _, value in pairs) else None
@@ -370,7 +370,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         is_missing = said and (status == 410 or ("notfound" in said and is_none))
         if (self.child and is_missing) or (self.one and is_absent):
             notes.gone += 1
-            return notes.ignore(answer, f"{self.name}: skipped what no longer exists. {text}")
+            return notes.ignore(answer, f"{self.name}: skipped a deleted record. {text}")
         if "drift_body" not in kept or not (is_good or said) or status >= 500 or status in (408, 409, 425):
             return self._again(answer, text)
         if path == f"/{self.instead}" and (is_good or status == 403):

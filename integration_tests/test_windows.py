@@ -22,7 +22,7 @@ def test_a_report_truncated_within_a_millisecond_is_an_error() -> None:
         read = run("read", access_token(sandbox.url, start_date=start), catalog("conversation_metrics"))
     assert read.code == 1
     assert read.statuses == {"conversation_metrics": "INCOMPLETE"}
-    assert "Drift gives only a part of it." in read.error("conversation_metrics"), read.error("conversation_metrics")
+    assert "only a part of the window." in read.error("conversation_metrics"), read.error("conversation_metrics")
 
 
 @pytest.mark.parametrize(

@@ -474,7 +474,7 @@ def test_deleted_row_is_skipped_and_logged(drift: Drift, connector: Connector, s
     drift.answers(STREAMS[stream].path, gone)
     outcome = connector.read(stream)
     assert (outcome.status(stream), outcome.records(stream), outcome.errors) == ("COMPLETE", [], []), outcome.summary
-    said = f"{stream}: skipped what no longer exists. Drift answered {STREAMS[stream].asked} with "
+    said = f"{stream}: skipped a deleted record. Drift answered {STREAMS[stream].asked} with "
     assert [line for line in outcome.logs("INFO") if said in line], outcome.logs("INFO")
     assert "somebody" not in outcome.text
     assert len(drift.asked(STREAMS[stream].path)) == 1

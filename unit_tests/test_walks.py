@@ -179,10 +179,10 @@ def test_pages_are_followed_to_the_end(drift: Drift, connector: Connector, pages
 def test_more_without_a_next_page_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
     """A response with records that says that there are more, without a next page, is not the end."""
     script(drift, {"": {"data": rows(1), "pagination": pagination}})
-    assert_refused(connector.read("conversations"), "there is more of", "names no next page")
+    assert_refused(connector.read("conversations"), "there are more", "names no next page")
     script(drift, {"": {"data": {"messages": rows(1)}, "pagination": pagination}}, MESSAGES)
     drift.answers(LIST, {"data": [{"id": 1}]})
-    assert_refused(connector.read("messages"), "there is more of", stream="messages")
+    assert_refused(connector.read("messages"), "there are more", stream="messages")
 
 
 @pytest.mark.parametrize(("stream", "most"), [("conversations", 102), ("messages", 10)])
@@ -198,7 +198,7 @@ def test_endless_pages_without_new_rows_are_an_error(
         return body if stream == "conversations" else {**body, "data": {"messages": body["data"]}}
 
     drift.answers(path, answer)
-    assert_refused(connector.read(stream), "without end", stream=stream)
+    assert_refused(connector.read(stream), "keeps naming more pages", stream=stream)
     assert 5 < len(drift.asked(path)) <= most
 
 
@@ -216,7 +216,7 @@ def test_empty_pages_end_with_a_warning(drift: Drift, connector: Connector, stre
     outcome = connector.read(stream)
     assert_read(outcome, [1], stream)
     assert len(drift.asked(path)) <= most
-    assert [line for line in outcome.logs("WARN") if line.startswith(f"{stream}: ") and "without end" in line]
+    assert [line for line in outcome.logs("WARN") if line.startswith(f"{stream}: ") and "more pages" in line]
 
 
 # Tokens and links
@@ -359,7 +359,7 @@ def test_start_in_the_future_is_a_config_error(
     if not is_refused:
         assert outcome.status("conversations") == "COMPLETE", outcome.summary
         return
-    assert_refused(outcome, "would begin in the future")
+    assert_refused(outcome, "would start in the future")
     assert outcome.error("conversations").failure_type.value == "config_error"
 
 
@@ -514,7 +514,7 @@ def test_conversation_deleted_during_a_read_keeps_its_rows(drift: Drift, connect
     assert [
         line
         for line in outcome.logs("INFO")
-        if "messages: skipped what no longer exists. Drift answered GET /conversations/1/m" in line
+        if "messages: skipped a deleted record. Drift answered GET /conversations/1/m" in line
     ]
 
 

@@ -272,7 +272,7 @@ def test_truncated_narrowest_window_is_an_error(drift: Drift, connector: Connect
     answers(drift, stream, crowd, finish=lambda _, found: body_of(stream, found, count=2 * len(found)))
     outcome = read(connector, stream, {"updatedAt": str(NOW - DAY)})
     assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", [])
-    assert "Drift gives only a part of it. Run the sync again" in outcome.error(stream).message
+    assert "Drift returned only a part of the window. Run the sync again" in outcome.error(stream).message
     assert int(outcome.state(stream)["updatedAt"]) <= NOW - DAY
     assert min(high - low for low, high in bounds(drift, stream)) <= 5 * HOUR
     assert len(bounds(drift, stream)) <= 40

@@ -15,7 +15,7 @@ CHILDREN = ("messages", "conversation_details", "contacts")
 
 # What the connector says of them (components.py).
 _TOTAL = re.compile(r"(\w+): ([\d,]+) \w+ to read\.")
-_SKIP = re.compile(r"(\w+): skipped what no longer exists\. .+")
+_SKIP = re.compile(r"(\w+): skipped a deleted record\. .+")
 # The CDK warns so of every read, since it cannot look into a custom error handler. The windows are split.
 _MISLEADING = "defines `request_window_splitting` but no response filter"
 # More than the connector reads at the same time, so that what comes of one thing is not counted twice.

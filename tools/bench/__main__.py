@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="run only this measurement; repeatable")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small and noisy; writes only to .tmp/bench")
-    size.add_argument("--large", action="store_true", help="up to a million of each; takes an hour")
+    size.add_argument("--large", action="store_true", help="up to a million of each; takes about two hours")
     given = parser.parse_args()
     # Exit normally, so that child processes are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -17,7 +17,7 @@ class Sizes:
         listed: rows of each list stream for *cpu*.
         threads: (conversations, mean number of messages in each) for *cpu*.
         messages: numbers of messages for *memory*.
-        routed: numbers of conversations for the router in *memory*.
+        listed_first: numbers of conversations with one message each for *memory*.
         growth: numbers of conversations for *growth*.
         idle: conversations for the sync without changes in *growth*.
     """
@@ -30,7 +30,7 @@ class Sizes:
     listed: int = 100_000
     threads: tuple[tuple[int, int], ...] = ((3_000, 6), (1_000, 25))
     messages: tuple[int, ...] = (10_000, 100_000, 650_000, 800_000)
-    routed: tuple[int, ...] = (100_000,)
+    listed_first: tuple[int, ...] = (100_000,)
     growth: tuple[int, ...] = (1_000, 10_000)
     idle: int = 100_000
 
@@ -39,7 +39,7 @@ USUAL = Sizes()
 LARGE = Sizes(
     limit_large=20_000,
     messages=(10_000, 100_000, 650_000, 1_000_000),
-    routed=(100_000, 1_000_000),
+    listed_first=(100_000, 1_000_000),
     growth=(1_000, 10_000, 100_000),
 )
 QUICK = Sizes(
@@ -50,7 +50,7 @@ QUICK = Sizes(
     listed=40_000,
     threads=((300, 6), (100, 25)),
     messages=(1_000, 10_000),
-    routed=(100_000,),
+    listed_first=(10_000,),
     growth=(300, 3_000),
     idle=10_000,
 )

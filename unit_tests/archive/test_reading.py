@@ -87,7 +87,7 @@ def test_errors_belong_to_their_stream() -> None:
 
 def test_skips_are_counted_by_stream() -> None:
     """INFO lines of the connector that say so; a 404 in any other is none."""
-    gone = "skipped what no longer exists. Drift answered GET /x/7 with HTTP 404."
+    gone = "skipped a deleted record. Drift answered GET /x/7 with HTTP 404."
     reading = _reading(
         log(f"people_by_email: {gone}"),
         log(f"people: {gone}"),
@@ -149,7 +149,7 @@ def test_the_rest_of_a_child_is_estimated_from_its_total() -> None:
             reading.take(json.loads(record("messages", id=1000 * number + message, conversationId=number)))
     now[0] = 12.0
     assert (messages.done, messages.remaining(now[0]), reading.remaining) == (19, None, None)
-    reading.take(json.loads(log("messages: skipped what no longer exists. Drift answered GET /x/7 with HTTP 404.")))
+    reading.take(json.loads(log("messages: skipped a deleted record. Drift answered GET /x/7 with HTTP 404.")))
     assert (messages.done, messages.total, messages.remaining(now[0])) == (20, 100, 8.0)
     assert reading.remaining == 8.0 + 2 * 10.0
     reading.take(json.loads(status("messages", "COMPLETE", at=12)))
@@ -188,4 +188,4 @@ def test_the_words_are_the_connectors() -> None:
     """The lines that are counted must stay what the connector writes."""
     components = (ROOT / "components.py").read_text()
     assert "{notes.what} to read." in components
-    assert "{self.name}: skipped what no longer exists. " in components
+    assert "{self.name}: skipped a deleted record. " in components

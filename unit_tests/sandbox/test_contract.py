@@ -12,7 +12,7 @@ import pytest
 import requests
 import schemathesis
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
@@ -95,6 +95,8 @@ def test_generated_requests_are_answered_as_documented(sandbox: Sandbox, operati
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def hold(case: schemathesis.Case) -> None:
+        # A null in a query is never sent, so what it makes invalid is valid on the wire.
+        assume(not any(None in value for value in (case.query or {}).values() if isinstance(value, list)))
         response = case.call(base_url=sandbox.url, headers=TOKEN)
         case.validate_response(response, checks=[*CHECKS, negative_data_rejection])
 
