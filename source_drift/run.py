@@ -41,6 +41,8 @@ def main(args: list[str] | None = None) -> None:
     process prints one TRACE message that names the file and exits with code 1.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
+    if args[0] in ("-h", "--help"):
+        print(f"Besides the commands of the Airbyte protocol: {', '.join(COMMANDS)}; each has a --help of its own.\n")
     if args[0] in COMMANDS:
         sys.exit(_run(args[0], args[1:]))
     try:
