@@ -1,7 +1,7 @@
 """The console script `source-drift`: `spec`, `check`, `discover` and `read` for the manifest beside this package.
 
-It has the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image, it
-has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
+They have the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image, it
+has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py. `person` has its own package.
 Checked against airbyte-cdk 7.39.1.
 """
 
@@ -33,8 +33,11 @@ def main(args: list[str] | None = None) -> None:
 
     `args` are the arguments after the command's name, by default those of this process. Without arguments, the help is
     shown. If a file is invalid, the process prints one TRACE message that names the file and exits with code 1.
+    `person` is no command of the protocol and prints text.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
+    if args[0] == "person":
+        sys.exit(_person(args[1:]))
     try:
         source = create_source(AirbyteEntrypoint.parse_args(args))
     except AirbyteTracedException as error:
@@ -77,6 +80,18 @@ def create_source(args: Namespace) -> YamlDeclarativeSource:
             error,
             message="source-drift cannot start. Check the config; if it is correct, report the stack trace.",
         ) from error
+
+
+def _person(arguments: list[str]) -> int:
+    """Run `source-drift person`, which alone needs DuckDB, and return its exit code."""
+    try:
+        from source_drift.person import main as person
+    except ModuleNotFoundError as error:
+        if error.name != "duckdb":
+            raise
+        print('source-drift person needs DuckDB: pip install "airbyte-source-drift[archive]"', file=sys.stderr)
+        return 1
+    return person(arguments)
 
 
 def connector_folder() -> Path:
