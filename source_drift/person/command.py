@@ -169,7 +169,7 @@ def _contents(archive: Archive, person: Person, options: _Options) -> dict[str, 
     limits = [*LIMITS, *(f"{table}: not in this archive." for table in TABLES if table not in archive.columns)]
     html = page(rows, list(person.contacts), title="Your data in Drift", about=about, limits=limits)
     record = {"address": person.address, "other_addresses": person.other_addresses, "made_at": _iso(made_at), **rows}
-    files = {"person.json": _json(record), "person.html": html.encode("utf-8", "replace")}
+    files = {"person.json": _json(record), "person.html": html.encode()}
     manifest = {
         "made_at": _iso(made_at),
         "searched": {
@@ -266,8 +266,7 @@ def _summary(person: Person, options: _Options) -> str:
 
 
 def _json(value: Any) -> bytes:
-    # Half of a surrogate pair, which Drift may send, stays a JSON escape.
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def _iso(at: datetime) -> str:

@@ -12,7 +12,7 @@ _BLOCKS = frozenset(("blockquote", "br", "div", "h1", "h2", "h3", "h4", "li", "o
 _UNSEEN = frozenset(("script", "style"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What HTML does not allow, wherever a text comes from.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def plain(markup: str) -> str:
