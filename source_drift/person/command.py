@@ -16,6 +16,7 @@ from source_drift.person.archive import SYNCED_AT, Archive, ArchiveError, Row, i
 from source_drift.person.page import page
 from source_drift.person.redaction import Redaction
 from source_drift.person.search import CONTACTS, TABLES, UNNAMED, Person, own_addresses, search, strings
+from source_drift.person.text import moment
 
 NOBODY = 3
 _LONGEST_INPUT = 10_000
@@ -160,8 +161,8 @@ def _contents(archive: Archive, person: Person, options: _Options) -> dict[str, 
     newest = max((str(sync.get("ended") or "") for sync in syncs.values()), default="")
     about = [
         f"This page shows what a copy of Drift holds about the person with the address {person.address}.",
-        f"It was made on {made_at:%Y-%m-%d} at {made_at:%H:%M} UTC."
-        + (f" The copy was last synced at {newest}." if newest else ""),
+        f"It was made on {moment(_iso(made_at))}."
+        + (f" The copy was last synced on {moment(newest)}." if newest else ""),
         "Times are in Coordinated Universal Time (UTC). The names of fields are Drift's own.",
     ]
     if options.redact_staff:

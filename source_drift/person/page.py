@@ -55,18 +55,14 @@ def page(rows: Mapping[str, Sequence[Row]], contacts: Sequence[int], **more: Any
 
 
 def _contacts(rows: Mapping[str, Sequence[Row]]) -> list[Section]:
-    newest: dict[Any, Row] = {}
-    for table in CONTACTS:
-        for row in rows.get(table, []):
-            known = newest.get(row.get("id"))
-            if known is None or str(row.get(SYNCED_AT, "")) > str(known.get(SYNCED_AT, "")):
-                newest[row.get("id")] = row
-    sections = []
-    for row in newest.values():
+    known: dict[Any, Row] = {}
+    # The newest last: where two tables have a contact, one may have its address and the other not.
+    for row in sorted((row for table in CONTACTS for row in rows.get(table, [])), key=_synced):
         attributes = row.get("attributes")
-        flat = {**row, **attributes} if isinstance(attributes, Mapping) else row
-        sections.append(_section(f"Contact {row.get('id')}", {**flat, SYNCED_AT: row.get(SYNCED_AT)}))
-    return sections
+        flat = {**row, **attributes, SYNCED_AT: _synced(row)} if isinstance(attributes, Mapping) else row
+        number = row.get("id")
+        known[number] = known.get(number, {}) | {name: value for name, value in flat.items() if name != "attributes"}
+    return [_section(f"Contact {number}", row) for number, row in sorted(known.items(), key=lambda item: str(item[0]))]
 
 
 def _conversations(
@@ -74,31 +70,28 @@ def _conversations(
 ) -> list[Section]:
     talks: dict[Any, Row] = {}
     synced: dict[Any, str] = {}
-    for table, key in (
-        ("conversation_metrics", "conversationId"),
-        ("conversations", "id"),
-        ("conversation_details", "id"),
-    ):
+    keys = {"conversations": "id", "conversation_details": "id", "conversation_metrics": "conversationId"}
+    for table, key in keys.items():
         for row in rows.get(table, []):
             talk = row.get(key)
-            talks[talk] = talks.get(talk, {}) | row
-            synced[talk] = max(synced.get(talk, ""), str(row.get(SYNCED_AT, "")))
+            talks[talk] = talks.get(talk, {"id": talk}) | row
+            synced[talk] = max(synced.get(talk, ""), _synced(row))
     messages: dict[Any, list[Message]] = {}
     for row in rows.get("messages", []):
         talk = row.get("conversationId")
-        talks.setdefault(talk, {"conversationId": talk})
-        synced[talk] = max(synced.get(talk, ""), str(row.get(SYNCED_AT, "")))
+        talks.setdefault(talk, {"id": talk})
+        synced[talk] = max(synced.get(talk, ""), _synced(row))
         messages.setdefault(talk, []).append(_message(row, contacts, names))
     sections = []
     for talk, row in sorted(talks.items(), key=lambda item: _number(item[1].get("createdAt"))):
         participants = row.get("participants")
+        shown = {name: value for name, value in row.items() if name not in ("conversationId", "endUserId")}
         if isinstance(participants, list):
-            row["participants"] = [names.get(one) or one for one in participants if isinstance(one, int)]
+            shown["participants"] = [names.get(one) or one for one in participants if isinstance(one, int)]
         if row.get("lastAgentId") in names:
-            row["lastAgentId"] = names[row["lastAgentId"]] or row["lastAgentId"]
-        row[SYNCED_AT] = synced.get(talk)
-        title = _when(f"Conversation {talk}", row.get("createdAt"))
-        sections.append(_section(title, row, messages.get(talk, [])))
+            shown["lastAgentId"] = names[row["lastAgentId"]] or row["lastAgentId"]
+        shown[SYNCED_AT] = synced.get(talk)
+        sections.append(_section(_when(f"Conversation {talk}", row.get("createdAt")), shown, messages.get(talk, [])))
     return sections
 
 
@@ -137,9 +130,8 @@ def _file_names(attachments: Any) -> list[str]:
 
 
 def _section(title: str, row: Mapping[str, Any], messages: Sequence[Message] = ()) -> Section:
-    unseen = (SYNCED_AT, "attributes") if title.startswith("Contact") else (SYNCED_AT,)
-    facts = [(name, _shown(value)) for name, value in row.items() if name not in unseen]
-    return Section(title, [(name, text) for name, text in facts if text], row.get(SYNCED_AT) or None, messages)
+    facts = [(name, _shown(value)) for name, value in row.items() if name != SYNCED_AT]
+    return Section(title, [(name, text) for name, text in facts if text], moment(row.get(SYNCED_AT)), messages)
 
 
 def _shown(value: Any) -> str:
@@ -150,9 +142,15 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and value in _TIMES:
         return moment(value) or str(value)
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
     if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _synced(row: Row) -> str:
+    return str(row.get(SYNCED_AT) or "")
 
 
 def _when(title: str, at: Any) -> str:

@@ -23,11 +23,14 @@ def plain(markup: str) -> str:
 
 
 def moment(value: Any) -> str | None:
-    """Return epoch milliseconds as `28 November 2026, 13:02 UTC`, None for what is no such time."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
+    """Return epoch milliseconds, or an ISO time in UTC, as `28 November 2026, 13:02 UTC`; None for what is neither."""
     try:
-        at = _EPOCH + timedelta(milliseconds=value)
+        if isinstance(value, str):
+            at = datetime.fromisoformat(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        else:
+            at = _EPOCH + timedelta(milliseconds=value)
     except (OverflowError, ValueError):
         return None
     return f"{at.day} {at:%B %Y, %H:%M} UTC"

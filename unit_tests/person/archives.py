@@ -36,7 +36,7 @@ def archived(
                 values += [json.dumps(other) if other else None, (synced or {}).get(stream, SYNCED)]
             if listed:
                 one = f"({', '.join('?' * (len(columns) + 2))})"
-                connection.execute(f"INSERT INTO {stream} VALUES {', '.join([one] * len(listed))}", values)
+                connection.execute(f"INSERT INTO {stream} VALUES {', '.join([one] * len(listed))}", values)  # noqa: S608
         connection.execute(more)
     return path
 

@@ -38,7 +38,7 @@ def people() -> dict[str, list[Row]]:
         "contacts": [
             contact(
                 ONE,
-                email=" Ada@Example.COM ",
+                email=f" {ADA.upper()} ",
                 name="Ada Foxglove",
                 work_email="ada.foxglove@work.example.com",
                 account_owner_email="grace@team.example.com",
@@ -67,7 +67,7 @@ def people() -> dict[str, list[Row]]:
             conversation(18, COLLEAGUE),
         ],
         "conversation_details": [
-            conversation(10, ONE) | {"participants": [GRACE], "conversationTags": [{"name": "demo", "color": "75B9BE"}]},
+            conversation(10, ONE) | {"participants": [GRACE], "conversationTags": [{"name": "demo"}]},
             conversation(17, OWNED) | {"participants": [GRACE]},
         ],
         "messages": [
@@ -94,7 +94,12 @@ def people() -> dict[str, list[Row]]:
             {"slug": "by-contact", "agentId": GRACE, "schedulerId": WORK, "slotStart": NOON},
             {"slug": "by-conversation", "agentId": GRACE, "conversationId": 10, "slotStart": NOON + 1},
             {"slug": "by-address", "agentId": GRACE, "attendees": [{"email": "Ada@example.com"}]},
-            {"slug": "of-nada", "agentId": GRACE, "schedulerId": COLLEAGUE, "attendees": [{"email": "nada@example.com"}]},
+            {
+                "slug": "of-nada",
+                "agentId": GRACE,
+                "schedulerId": COLLEAGUE,
+                "attendees": [{"email": "nada@example.com"}],
+            },
         ],
     }
 

@@ -48,7 +48,7 @@ def test_a_part_of_an_address_is_another_person(archive: Path, ask: Ask) -> None
 
 def test_the_colleague_is_found_alone(archive: Path, ask: Ask) -> None:
     """Who shares a conversation with her gets that conversation, and not her others."""
-    answer = ask(archive, "NADA@example.com\n")
+    answer = ask(archive, "nada@example.com".upper() + "\n")
     assert answer.ids("contacts") == [COLLEAGUE]
     assert answer.ids("conversations") == [14, 18]
     assert answer.manifest["searched"]["contacts_not_followed"]["ids"] == [WORK]
@@ -100,7 +100,7 @@ def test_an_address_leads_one_step_further_only(tmp_path: Path, ask: Ask) -> Non
         pytest.param({"email": ["x@example.com", "ADA@example.com"]}, ADA, id="list"),
         pytest.param({"Email": "x@example.com; ada@example.com"}, ADA, id="several in one"),
         pytest.param({"email": "Ada <ada@example.com>"}, ADA, id="with a name"),
-        pytest.param({"email": "ÄDA@example.com"}, "äda@EXAMPLE.com", id="not ASCII"),
+        pytest.param({"email": "ÄDA@example.com"}, "Äda@example.com", id="not ASCII"),
         pytest.param({"email": 'a"d\\a@example.com'}, 'a"d\\a@example.com', id="quoted in JSON"),
         pytest.param({"secondary_email": ADA}, "  ada@example.com  ", id="second"),
     ],
