@@ -278,6 +278,20 @@ def test_a_missing_scope_stops_and_is_named(archive: Archive, sandbox: Sandbox, 
     assert archive.files == {}
 
 
+def test_a_refusal_ends_no_download_that_began(archive: Archive, sandbox: Sandbox) -> None:
+    """After a 403, a file that is on its way still comes, and no other is asked for."""
+    others = [named(ONE + number) for number in range(1, 40)]
+    sandbox.faults = [
+        Fault(f"/attachments/{ONE}/data", "slow", seconds=0.5),
+        Fault("/attachments/*", "status", status=403, times=None),
+    ]
+    archive.add((10, 100, [named(ONE), *others]))
+    with pytest.raises(FilesError):
+        archive.fetch()
+    assert archive.outcomes == {str(ONE): "downloaded"}
+    assert len(sandbox.journal) <= 8
+
+
 def test_a_drift_that_fails_every_file_stops_the_run(archive: Archive, sandbox: Sandbox) -> None:
     """When many files in a row fail, the run ends instead of waiting for each of them."""
     sandbox.faults = [Fault("/attachments/*", "status", status=400, times=None)]

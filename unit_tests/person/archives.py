@@ -48,7 +48,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _stored(value: Any, kind: str) -> Any:
-    return json.dumps(value) if kind == "JSON" and value is not None else value
+    return json.dumps(value, ensure_ascii=False) if kind == "JSON" and value is not None else value
 
 
 def contact(number: int, **attributes: Any) -> Row:

@@ -101,6 +101,8 @@ def test_an_address_leads_one_step_further_only(tmp_path: Path, ask: Ask) -> Non
         pytest.param({"Email": "x@example.com; ada@example.com"}, ADA, id="several in one"),
         pytest.param({"email": "Ada <ada@example.com>"}, ADA, id="with a name"),
         pytest.param({"email": "ÄDA@example.com"}, "Äda@example.com", id="not ASCII"),
+        pytest.param({"email": "İDA@example.com"}, "İda@example.com", id="longer in lower case"),
+        pytest.param({"email": "\u006bda@example.com".replace("k", "\u212a")}, "kda@example.com", id="sign for kelvin"),
         pytest.param({"email": 'a"d\\a@example.com'}, 'a"d\\a@example.com', id="quoted in JSON"),
         pytest.param({"secondary_email": ADA}, "  ada@example.com  ", id="second"),
     ],
@@ -127,6 +129,16 @@ def test_an_archive_with_few_tables_is_searched(tmp_path: Path, ask: Ask) -> Non
     assert missing == {"contacts", "conversations", "conversation_metrics", "meetings", "attachments", "users"}
     assert tables["messages"]["rows"] == 0
     assert "meetings: not in this archive." in answer.html
+
+
+def test_an_employees_address_leads_nowhere(tmp_path: Path, ask: Ask) -> None:
+    """An address of a user, entered as a contact's second one, does not make other contacts with it the person."""
+    rows = people()
+    rows["contacts"][0]["attributes"]["email2"] = "grace@team.example.com"
+    rows["contacts"].append(contact(300, email="grace@team.example.com"))
+    answer = ask(archived(tmp_path / "drift.duckdb", rows))
+    assert 300 not in answer.ids("contacts")
+    assert "grace@team.example.com" not in answer.manifest["searched"]["other_addresses"]
 
 
 def test_a_user_of_drift_gets_no_conversations_of_others(tmp_path: Path, ask: Ask) -> None:
