@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ Row = dict[str, Any]
 
 SYNCED_AT = "_synced_at"
 _OTHER = "_other"
+_BATCH = 2_000
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
@@ -59,24 +60,26 @@ class Archive:
     def has(self, table: str, *columns: str) -> bool:
         return table in self.columns and self.columns[table].issuperset(columns)
 
-    def rows(self, table: str, condition: str, *parameters: Any) -> list[Row]:
-        """Return the rows of a table for which an SQL condition is true.
+    def rows(self, table: str, condition: str, *parameters: Any) -> Iterator[Row]:
+        """Yield the rows of a table for which an SQL condition is true.
 
         Fields that Drift did not declare stand beside the others, fields without a value are left out, and `_synced_at`
         is an ISO time in UTC where the archive has it.
         """
         # DuckDB writes each row as JSON, so that no type of column needs a case of its own.
         query = f'SELECT to_json(rows)::VARCHAR FROM "{table}" AS rows WHERE {condition}'  # noqa: S608
-        return [_row(text) for (text,) in self.ask(query, *parameters)]
+        return (_row(text) for (text,) in self.ask(query, *parameters))
 
-    def ask(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a query.
+    def ask(self, query: str, *parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query.
 
         Raises:
             ArchiveError: the query fails, because the archive is damaged or was not made by source-drift.
         """
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            cursor = self._connection.cursor().execute(query, parameters)
+            while batch := cursor.fetchmany(_BATCH):
+                yield from batch
         except duckdb.Error as error:
             # Not the text of the error, which may quote a value.
             raise ArchiveError(
@@ -84,7 +87,7 @@ class Archive:
             ) from None
 
 
-def ids(values: Sequence[Any]) -> list[int]:
+def ids(values: Iterable[Any]) -> list[int]:
     """Return the values that can be ids of Drift, once each."""
     return list(dict.fromkeys(value for value in values if type(value) is int and abs(value) < 1 << 63))
 

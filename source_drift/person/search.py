@@ -78,7 +78,7 @@ def search(archive: Archive, address: str) -> Person:
             "The archive has no contacts, so nobody can be found in it. Sync the contacts or contacts_by_email stream."
         )
     person = Person(normalized(address))
-    users = archive.rows("users", "true") if archive.has("users") else []
+    users = list(archive.rows("users", "true")) if archive.has("users") else []
     of_users = {normalized(user["email"]) for user in users if isinstance(user.get("email"), str)}
     person.is_user = person.address in of_users
     _find_contacts(archive, person, of_users)
@@ -125,7 +125,7 @@ def _find_contacts(archive: Archive, person: Person, of_users: set[str]) -> None
         person.contacts[contact] = UNNAMED
     for table in CONTACTS:
         if archive.has(table, "id"):
-            person.rows[table] = archive.rows(table, f"id IN ({_IDS}) ORDER BY id", list(person.contacts))
+            person.rows[table] = list(archive.rows(table, f"id IN ({_IDS}) ORDER BY id", list(person.contacts)))
 
 
 def _contacts_with(archive: Archive, addresses: set[str]) -> dict[int, list[str]]:
@@ -236,7 +236,7 @@ def _find_conversations(archive: Archive, person: Person, users: set[Any]) -> No
             place = f"{key}, {order}" if archive.has(table, order) else key
             if archive.has(table, "id"):
                 place += ", id"
-            person.rows[table] = archive.rows(table, f"{key} IN ({_IDS}) ORDER BY {place}", talks)
+            person.rows[table] = list(archive.rows(table, f"{key} IN ({_IDS}) ORDER BY {place}", talks))
     others: set[int] = set()
     for message in person.rows.get("messages", []):
         author = message.get("author")
