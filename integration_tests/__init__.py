@@ -1,1 +1,1 @@
-"""The connector as a process against the sandbox, over HTTP."""
+"""Tests that run the connector as a process against the sandbox, over HTTP."""

@@ -1,4 +1,4 @@
-"""Runs the connector as a process and reads what it says."""
+"""Runs the connector as a process and parses its output."""
 
 import base64
 import json
@@ -33,9 +33,9 @@ PRIMARY_KEYS = {
     "token_info": ("authenticated_userid",),
 }
 EVERY_STREAM = tuple(PRIMARY_KEYS)
-# The streams that hang on the conversations, with the field of a conversation that names what is asked for.
+# The children of conversations, with the field of a conversation that has the requested ID.
 CHILDREN = {"messages": "id", "conversation_details": "id", "contacts": "contactId"}
-# The endpoint of each stream, as a fault plan names it.
+# The endpoint of each stream, as in a fault plan.
 ENDPOINTS = {
     "accounts": "/accounts",
     "conversations": "/conversations/list",
@@ -53,17 +53,17 @@ ENDPOINTS = {
     "conversation_stats": "/conversations/stats",
     "token_info": "/app/token_info",
 }
-# The CDK says so of each custom error handler at every read; ours does split the windows.
+# The CDK logs this for each custom error handler at every read, although ours does split windows.
 MISLEADING = re.compile(r"^Stream (conversation_metrics|meetings) defines `request_window_splitting` but no .+")
-# Seconds, more than a run of the tests takes; a process that hangs is ended and fails its test.
+# Seconds, more than any run takes. A process that hangs is stopped and fails its test.
 LONGEST_RUN = 240
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one process left: its exit code, the messages of standard output, and standard error.
+    """The result of one process: its exit code, the messages on standard output, and standard error.
 
-    `peak` is the most memory that it held, in MB; 0 for one that was killed.
+    `peak` is its peak memory in MB; 0 if it was killed.
     """
 
     code: int
@@ -84,21 +84,21 @@ class Run:
         return [record["data"] for record in self.of("RECORD") if record["stream"] == stream]
 
     def keys(self, stream: str) -> list[Any]:
-        """The key of each record: a value, or a tuple where it has several fields."""
+        """The key of each record: a value, or a tuple if it has several fields."""
         return [key_of(stream, record) for record in self.records(stream)]
 
     @cached_property
     def statuses(self) -> dict[str, str]:
         """The last status of each stream.
 
-        One that has reasons is left out: the CDK prints RUNNING at each throttled request, also of a parent that has
-        been read before.
+        A status with reasons is left out: the CDK prints RUNNING at each throttled request, even of a parent that is
+        complete.
         """
         traces = [trace["stream_status"] for trace in self.of("TRACE") if trace["type"] == "STREAM_STATUS"]
         return {one["stream_descriptor"]["name"]: one["status"] for one in traces if not one.get("reasons")}
 
     def error(self, stream: str | None = None) -> str:
-        """The message shown to the user for a stream, '' where there is none; without a stream that of the process."""
+        """The message for the user about a stream, or about the process without a stream; '' if there is none."""
         for trace in self.of("TRACE"):
             if trace["type"] == "ERROR":
                 named = trace["error"].get("stream_descriptor", {}).get("name")
@@ -112,7 +112,7 @@ class Run:
 
     @property
     def warnings(self) -> list[str]:
-        """All but the two misleading ones of the CDK."""
+        """All warnings except two misleading ones of the CDK."""
         warned = (log["message"] for log in self.of("LOG") if log["level"] == "WARN")
         return [line for line in warned if not MISLEADING.match(line)]
 
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        """The configs handed back to the platform."""
+        """The configs in CONTROL messages."""
         return [control["connectorConfig"]["config"] for control in self.of("CONTROL")]
 
     def states(self, stream: str) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ class Run:
         ]
 
     def last_states(self) -> list[dict[str, Any]]:
-        """The newest state message of each stream, as the next sync is given it."""
+        """The newest state message of each stream, as the next sync gets it."""
         return newest_states(self)
 
 
@@ -145,19 +145,19 @@ def key_of(stream: str, row: Mapping[str, Any]) -> Any:
 
 
 def newest_states(*runs: Run) -> list[dict[str, Any]]:
-    """What a platform has saved after these runs: the newest state message of each stream."""
+    """The state that a platform has saved after these runs: the newest message of each stream."""
     return list(
         {state["stream"]["stream_descriptor"]["name"]: state for run in runs for state in run.of("STATE")}.values()
     )
 
 
 def state_of(stream: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state message as a platform hands it to the next sync."""
+    """A state message, as a platform passes it to the next sync."""
     return {"type": "STREAM", "stream": {"stream_descriptor": {"name": stream}, "stream_state": dict(state)}}
 
 
 def access_token(url: str, token: str = TOKEN, **fields: Any) -> dict[str, Any]:
-    """A config that reads the sandbox at `url` with a private token. A start date may be given as a day."""
+    """A config that reads the sandbox at `url` with a private token. The start date can be a day."""
     if len(day := fields.get("start_date", "")) == len("2026-01-31"):
         fields["start_date"] = f"{day}T00:00:00Z"
     return {"credentials": {"credentials": "access_token", "access_token": token}, "api_url": url, **fields}
@@ -170,7 +170,7 @@ def oauth(url: str, **credentials: Any) -> dict[str, Any]:
 
 
 def catalog(*streams: str, **modes: str) -> dict[str, Any]:
-    """A configured catalog of these streams, full refresh unless `modes` says otherwise."""
+    """A configured catalog of these streams; full refresh unless `modes` has another mode."""
     return {
         "streams": [
             {
@@ -196,11 +196,10 @@ def run(
     longest: int = LONGEST_RUN,
     manifest: Path | None = None,
 ) -> Run:
-    """Run a verb of the connector in a hurry, and see that no secret of `config` stands in anything that it says.
+    """Run a command of the connector with short waits, and check that its output contains no secret of `config`.
 
-    The config that the connector hands back is left out of that: it has to hold them. With `kill_after` the process is
-    killed as soon as it has printed so many records; a line that it could not finish is left out. `manifest` takes the
-    place of manifest.yaml.
+    CONTROL messages are not checked, because they must contain the secrets. With `kill_after`, the process is killed
+    when it has printed this many records, and an incomplete last line is dropped. `manifest` replaces manifest.yaml.
     """
     command = [script, verb, *arguments]
     if script == "source-declarative-manifest":
@@ -221,13 +220,13 @@ def run(
         is_enough = None if kill_after is None else partial(_holds_records, stdout, kill_after)
         code = run_script(command, environment, str(stdout), str(stderr), longest, pace, is_enough)
         output, errors = stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8")
-        # Not by splitlines(), which also splits at what a record may hold. What follows the last end of a line was cut.
+        # Not splitlines(), which also splits at characters in records. Text after the last newline is incomplete.
         lines = output.split("\n")[:-1]
         peak = Path(f"{stdout}.peak")
         megabytes = int(peak.read_text(encoding="utf-8")) / 1024 if peak.exists() else 0.0
     said = "\n".join(line for line in lines if not line.startswith('{"type":"CONTROL"')) + errors
     for secret in secrets_of(config):
-        assert secret not in said, f"a secret stands in what `{verb}` says"
+        assert secret not in said, f"a secret is in the output of `{verb}`"
     return Run(code, [json.loads(line) for line in lines], errors, megabytes)
 
 
@@ -236,7 +235,7 @@ def _holds_records(stdout: Path, count: int) -> bool:
 
 
 def secrets_of(config: Mapping[str, Any]) -> set[str]:
-    """Every credential of a config as it is, URL-encoded and in base64."""
+    """Every credential of a config, unchanged, URL-encoded and in base64."""
     credentials = config.get("credentials") or {}
     names = ("access_token", "refresh_token", "client_secret")
     plain = {str(credentials[name]) for name in names if credentials.get(name)}

@@ -1,11 +1,11 @@
-"""The conservation law: what was read is what Drift holds, or a run said that it is not and a later one mends it.
+"""The conservation law: the destination has the rows of Drift, or a sync fails and a later one reads the rest.
 
-A story is plain data: a Drift, how it answers, what is selected, and steps, each a change of Drift or a sync. `tell`
-plays it with the connector as a process, and raises `Lost` at the first row that is missing, wrong or made up.
+A story is plain data: a Drift, its options, the selected streams, and steps, each a change of Drift or a sync. `tell`
+plays it with the connector as a process, and raises `Lost` at the first row that is missing, wrong or invented.
 
-The destination keeps the last version of each key. It commits the records of a stream when it is handed a state of
-that stream or the stream is complete; what a run that fails or is killed left behind may be committed or dropped, as
-the story says. The next sync is given the newest state of each incremental stream, and never any other.
+The destination keeps the last version of each key. It commits the records of a stream at each state of that stream
+and when the stream is complete; the story says whether it commits or drops the rest of a failed or killed run. The
+next sync gets the newest state of each incremental stream.
 """
 
 import json
@@ -31,32 +31,32 @@ Step = dict[str, Any]
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-# The windows of a first read of the reports begin here, 30 days each; all rows lie behind it.
+# The windows of the first read of reports start here, 30 days each; all rows are later.
 START = 100 * DAY
 HISTORY_DAYS = 90
-# Less than the look-back of 10 minutes by what a story takes at most.
+# The look-back of 10 minutes, minus the maximum time of a story.
 LATE = 9 * MINUTE
 INCREMENTAL = ("conversations", "messages", "conversation_details", "contacts", "conversation_metrics", "meetings")
 EMAILS = 3
-# A child says its state whenever a conversation is closed.
+# A child emits its state after each conversation.
 PACE = Pace(state_seconds=0)
 
 
 class Lost(AssertionError):
-    """The law is broken; the text says by which row of which stream."""
+    """The law is broken; the message has the row and the stream."""
 
 
 class LivelyDrift(Drift):
-    """A Drift whose meetings change, too, and whose list of conversations holds rows that are dated out of order."""
+    """A Drift in which meetings also change, and the list of conversations can have rows out of order."""
 
     def misdate(self, conversation_id: int, updated_at: int) -> None:
-        """Date a conversation otherwise, and leave it where it stands in the list."""
+        """Change the time of a conversation, but not its place in the list."""
         with self._lock:
             changed = self._change(conversation_id)
             changed.row = changed.row | {"updatedAt": updated_at}
 
     def change_meeting(self, place: int, **fields: Any) -> None:
-        """Change the place-th meeting that Drift shows, if there is one."""
+        """Change the listed meeting at `place`, if there is one."""
         with self._lock:
             rows = self.meetings(0, 1 << 62)
             if rows:
@@ -64,7 +64,7 @@ class LivelyDrift(Drift):
                 self._meetings = [one | fields if one is row else one for one in self._meetings or []]
 
     def add_meeting(self, days: int) -> None:
-        """Book another meeting like the first, so many days from now."""
+        """Book another meeting like the first one, in the given number of days."""
         with self._lock:
             rows = self.meetings(0, 1 << 62)
             if rows:
@@ -78,7 +78,7 @@ def now() -> int:
 
 
 class World:
-    """Drift, what the destination holds, and the state that the platform keeps."""
+    """Drift, the rows in the destination, and the saved state."""
 
     def __init__(self, story: Story, sandbox: Sandbox) -> None:
         sizes = dict(story["drift"])
@@ -99,18 +99,18 @@ class World:
         self.destination: dict[str, dict[Any, Row]] = {stream: {} for stream in self.streams}
         self.states: dict[str, dict[str, Any]] = {}
         self.ever: dict[str, set[Any]] = {stream: set() for stream in self.streams}
-        # Rows that no incremental read needs to come by, and whether it may miss their changes or the whole row.
+        # Rows that an incremental read may miss: their changes, or the whole row.
         self.silent: dict[str, dict[Any, str]] = {stream: {} for stream in self.streams}
         self.log: list[str] = []
         self.misdated: int | None = None
         for place, (window, offset) in enumerate(edges):
-            # Where one window of the reports ends and the next begins.
+            # The boundary of two windows of the reports.
             self._touch(place, start + window * 30 * DAY + offset)
 
     # Changes
 
     def change(self, step: Step) -> None:
-        """Make one change of Drift; one that fits nothing in it changes nothing."""
+        """Make one change in Drift; if it does not apply, nothing happens."""
         do, place, when = step["do"], step.get("i", 0), step.get("when")
         drift = self.drift
         match do:
@@ -135,13 +135,13 @@ class World:
                 drift.update_conversation(conversation, self._at(when), status=status, **fields)
                 self._heard(conversation)
             case "strip" if conversation := self._conversation(place):
-                # A conversation without `updatedAt` keeps its place, where no incremental read needs to come by.
+                # A conversation without `updatedAt` keeps its place, which an incremental read may not reach.
                 drift.update_conversation(conversation, updatedAt=MISSING)
                 self._unheard("conversations", conversation)
                 self._unheard("conversation_details", conversation)
             case "misdate" if conversation := self._conversation(place):
-                # Older than any state, in the midst of what is new: only it may be taken for old, not what follows.
-                # One at a time: a walk ends at a page of several, and a story's pages can have two records.
+                # Older than any state, among new rows: only this row may count as old, not the ones after it.
+                # Only one at a time: a page of several old rows ends a read, and a story's pages can have two rows.
                 if self.misdated in drift.keys("conversations"):
                     return
                 self.misdated = conversation
@@ -177,7 +177,7 @@ class World:
                     drift.change_meeting(place, status="CANCELED", updatedAt=now())
 
     def _at(self, when: str | None) -> int | None:
-        """Epoch milliseconds of a moment of a change; None is now, and later than before."""
+        """Epoch milliseconds of a change; None is now, but later than before."""
         if when == "late":
             return now() - LATE
         if when == "ahead":
@@ -202,7 +202,7 @@ class World:
         return ids[place % len(ids)] if ids else None
 
     def _heard(self, conversation: int) -> None:
-        """The `updatedAt` of a conversation has moved: all that hangs on it must be read anew."""
+        """The `updatedAt` of a conversation has changed, so all its children must be read again."""
         for stream, key in self._named_by(conversation):
             if stream in self.silent:
                 self.silent[stream].pop(key, None)
@@ -220,7 +220,7 @@ class World:
     # Syncs
 
     def sync(self, step: Step) -> Run:
-        """Run one sync, hand its messages to the destination, and hold what is complete against Drift."""
+        """Run one sync, pass its messages to the destination, and compare complete streams with Drift."""
         self.sandbox.faults = Fault.from_json(step.get("faults", []))
         self.sandbox.options = replace(self.options, reports_row_cap=step.get("reports_row_cap"))
         given = [self.states[stream] for stream in sorted(self.states)]
@@ -253,7 +253,7 @@ class World:
         return read
 
     def _held(self) -> dict[str, dict[Any, Row]]:
-        """What Drift holds of each selected stream now, by key, as the connector is to write it."""
+        """The current rows of each selected stream by key, as the connector must write them."""
         held: dict[str, dict[Any, Row]] = {}
         for stream in self.streams:
             rows = self.drift.expected(stream, emails=self.emails) if stream != "token_info" else ()
@@ -287,8 +287,8 @@ class World:
     def _hold(self, stream: str, before: dict[Any, Row], after: dict[Any, Row]) -> None:
         """The law for one complete stream.
 
-        Every row that Drift held before and after the sync is there. It is as Drift has it if it did not change
-        meanwhile. What is there was once in Drift, and with a full refresh it was while the sync ran.
+        Every row that was in Drift before and after the sync is in the destination, with the values of Drift if it did
+        not change meanwhile. Every row in the destination was once in Drift; with a full refresh, during the sync.
         """
         if stream == "token_info":
             return
@@ -301,17 +301,17 @@ class World:
                 raise Lost(f"{stream} has {key} as {rows[key]}, where Drift has {after[key]}")
         known = before.keys() | after.keys() if is_full else self.ever[stream]
         if rows.keys() - known:
-            raise Lost(f"{stream} holds what Drift does not: {sorted(map(str, rows.keys() - known))[:5]}")
+            raise Lost(f"{stream} has rows that Drift does not have: {sorted(map(str, rows.keys() - known))[:5]}")
 
     def _hear(self, stream: str, read: Run) -> None:
-        """A stream that is not complete says so, in a sentence for the user, and fails the run."""
+        """Check that an incomplete stream has a message for the user and fails the run."""
         said = read.error(stream)
         if read.code != 1 or not said.endswith(".") or said.startswith(("An unexpected error", "Something went wrong")):
             raise Lost(f"{stream} ends {read.statuses.get(stream)} with exit code {read.code}, and says {said!r}")
 
 
 def _as_written(row: Row) -> Row:
-    """A row of Drift as it leaves the connector: the metrics of a report by name. The CDK leaves out what is null."""
+    """A row as the connector writes it: metrics by name. The CDK leaves out nulls."""
     if "metrics" not in row:
         return row
     figures = zip(METRICS, row["metrics"], strict=True)
@@ -319,7 +319,7 @@ def _as_written(row: Row) -> Row:
 
 
 def tell(story: Story, sandbox: Sandbox) -> World:
-    """Play a story to its end, and then a sync of a Drift that answers well, which must mend whatever went wrong."""
+    """Play a story, and then a sync without faults, which must read everything that is still missing."""
     world = World(story, sandbox)
     for step in story["steps"]:
         if step["do"] == "sync":
@@ -328,7 +328,7 @@ def tell(story: Story, sandbox: Sandbox) -> World:
             world.change(step)
     healed = world.sync({"do": "sync"})
     if healed.code != 0:
-        raise Lost(f"a sync of a Drift that answers well fails: {healed.error()}")
+        raise Lost(f"a sync without faults fails: {healed.error()}")
     return world
 
 

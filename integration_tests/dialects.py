@@ -1,7 +1,8 @@
-"""What must come out of each dialect of the sandbox, and the runs that show it.
+"""The expected result of a sync for each dialect of the sandbox, and the runs that test it.
 
-The rule: a stream fails on proof that something is missing, warns on suspicion, and is never green and short. So a
-dialect is read green and complete unless `EXPECTED` says otherwise and why.
+The rule: a stream fails if it can prove that rows are missing, and logs a warning if it only suspects it. It is never
+green and incomplete. So each dialect must be read green and complete, unless `EXPECTED` contains another result and the
+reason.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,16 +17,16 @@ from sandbox.dialects import DIALECTS, Dialect
 
 SMALL: dict[str, Any] = {
     "seed": 3,
-    # Two full pages of accounts and three of conversations: a last page that is full is the hardest to tell.
+    # Two full pages of accounts and three of conversations: a full last page is the hardest to recognize.
     "accounts": 130,
     "conversations": 150,
     "users": 5,
     "meetings": 12,
     "history_days": 100,
 }
-# Seconds; a walk that does not end is stopped.
+# Seconds, after which a sync that does not end is stopped.
 LONGEST = 90
-# A stream with one request that no dialect of another area concerns: it must not suffer when others fail.
+# A stream with one request that no dialect of another area affects. It must be complete even if others fail.
 BYSTANDER = "teams"
 READS = ("accounts", "conversations", "users", "messages")
 STREAMS: dict[str, tuple[str, ...]] = {
@@ -57,25 +58,25 @@ Kind = Literal["complete", "all but", "red", "red or complete"]
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What must come out.
+    """The expected result.
 
     Attributes:
-        why: the reason, where it is anything but green and complete.
-        says: a pattern of the error message of the streams that are red, in any case.
-        never_says: a pattern that must not be in it.
-        logs: a pattern of a line of the log.
-        others: what is not concerned by the deviation arrives although the stream is red.
-        missing: the keys of a stream that cannot arrive; without it, with `all but`, those of the conversations and
-            contacts whose requests the dialect has touched.
-        complete: streams that are read beside and must be complete.
-        streams, drift, options: other than usual.
+        why: the reason, unless the result is green and complete.
+        says: a pattern that the error message of red streams must contain; case does not matter.
+        never_says: a pattern that it must not contain.
+        logs: a pattern that a log line must contain.
+        others: a red stream must still deliver the rows that the dialect does not affect.
+        missing: the keys of a stream that cannot arrive. With `all but`, the default is the conversations and contacts
+            whose requests the dialect has changed.
+        complete: additional streams that must be complete.
+        streams, drift, options: replace the defaults.
         with_oauth: read with OAuth instead of a private token.
-        check: run `check` instead of `read`, which must succeed.
-        again: a second sync follows with the state of the first one: rows may come with either.
-        fresh: change the data between the two; the second sync must bring the ids that are returned.
-        retries: the second sync asks for no more conversations than the dialect has touched, but for the newest ones.
-        never_asked: a pattern of paths that must not be asked for.
-        unasked: a connector that asks otherwise never meets the dialect.
+        check: run `check` instead of `read`; it must succeed.
+        again: run a second sync with the state of the first one; rows may come with either.
+        fresh: changes the data between the two syncs; the second one must deliver the returned IDs.
+        retries: the second sync requests only the newest conversations and those that the dialect has changed.
+        never_asked: a pattern of paths that must not be requested.
+        unasked: a connector with other requests never triggers the dialect.
         values: whether the values of the records are compared.
         ignored: fields that are not compared.
     """
@@ -108,28 +109,28 @@ def Green(**more: Any) -> Expected:
 
 
 def AllBut(why: str, **more: Any) -> Expected:
-    """Green without the rows that Drift itself does not have."""
+    """Green, without the rows that Drift itself does not have."""
     return Expected(kind="all but", why=why, **more)
 
 
 def Red(says: str, why: str, **more: Any) -> Expected:
-    """An error that says so; the bystander is complete."""
+    """An error with this text; the bystander is complete."""
     return Expected(kind="red", says=says, why=why, **{"complete": (BYSTANDER,), **more})
 
 
 def RedOrComplete(why: str, **more: Any) -> Expected:
-    """Either is right; green and short is not."""
+    """Either is right; green and incomplete is wrong."""
     return Expected(kind="red or complete", why=why, **more)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a dialect.
+    """The result of a dialect.
 
     Attributes:
-        came: a few words, or the message of the first red stream.
-        problems: what is other than expected; none if all is well.
-        hits: requests and answers that the dialect has changed.
+        came: a summary, or the message of the first red stream.
+        problems: differences from the expected result.
+        hits: how many requests and responses the dialect has changed.
     """
 
     dialect: Dialect
@@ -141,7 +142,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A dialect with what must come out, the Drift that speaks it, and the addresses that are asked for."""
+    """A dialect with its expected result, the local Drift that uses it, and the requested addresses."""
 
     dialect: Dialect
     expected: Expected
@@ -152,12 +153,12 @@ class _Trial:
     def ended(self, came: str, problems: list[str]) -> Outcome:
         hits = self.sandbox.service.interpreter.hits[self.dialect.name]
         if not (hits or self.expected.unasked):
-            problems = [*problems, "the dialect changed no request and no answer"]
+            problems = [*problems, "the dialect changed no request and no response"]
         return Outcome(self.dialect, self.expected, came, problems, hits)
 
 
 def outcome(name: str) -> Outcome:
-    """Read a Drift that speaks a dialect, with a real process, and compare."""
+    """Read a local Drift that uses a dialect, with the connector as a process, and compare the result."""
     dialect, expected = DIALECTS[name], EXPECTED.get(name, Green())
     drift = Drift(**SMALL | dict(expected.drift))
     unlimited: dict[str, Any] = {"rate_limit": None, "reports_per_minute": None, "dialects": (name,)}
@@ -166,7 +167,7 @@ def outcome(name: str) -> Outcome:
         try:
             return _compared(trial)
         except TimeoutError:
-            return trial.ended("does not end", [f"it has not ended after {LONGEST} s"])
+            return trial.ended("does not end", [f"the sync did not end within {LONGEST} s"])
         except AssertionError as secret:
             return trial.ended("shows a secret", [str(secret)])
 
@@ -190,12 +191,14 @@ def _compared(trial: _Trial) -> Outcome:
         if (runs[1].code == 0) == (expected.kind == "red"):
             problems.append(f"the second sync ended with {runs[1].code}: {runs[1].error()}")
         new = set(runs[1].keys(concerned[0]))
-        problems += [f"{one} changed before the second sync, which left it out" for one in fresh if one not in new]
+        problems += [
+            f"{one} changed before the second sync, which did not deliver it" for one in fresh if one not in new
+        ]
         if expected.retries:
             asked = {request.path for request in sandbox.journal if search(dialect.path, request.path)}
             most = (len(sandbox.service.interpreter.struck) + 10) * len(concerned)
             if len(asked) > most:
-                problems.append(f"the second sync asked for {len(asked)} paths, at most {most} are needed")
+                problems.append(f"the second sync requested {len(asked)} paths, but at most {most} are needed")
     for stream in streams:
         kind = expected.kind if stream in concerned else "complete"
         problems += _problems(trial, runs, stream, kind)
@@ -219,15 +222,15 @@ def _problems(trial: _Trial, runs: list[Run], stream: str, kind: Kind) -> Iterab
     if is_red and kind in ("complete", "all but"):
         yield f"{stream}: {error}"
     if is_red and kind == "red" and not search(expected.says, error, IGNORECASE):
-        yield f"{stream}: the error does not say {expected.says!r}: {error}"
+        yield f"{stream}: the error does not contain {expected.says!r}: {error}"
     if is_red and expected.never_says and search(expected.never_says, error, IGNORECASE):
-        yield f"{stream}: the error says {expected.never_says!r}: {error}"
+        yield f"{stream}: the error contains {expected.never_says!r}: {error}"
     if not is_red or kind in ("complete", "all but") or expected.others:
         yield from _missing(trial, runs, stream)
 
 
 def _missing(trial: _Trial, runs: list[Run], stream: str) -> Iterable[str]:
-    """What Drift has and the records have not, and what they have otherwise."""
+    """Rows of Drift that are missing from the records or have other values there."""
     dialect, expected, drift = trial.dialect, trial.expected, trial.drift
     records = {_key(stream, row): row for read in runs for row in read.records(stream)}
     if stream == "token_info":
@@ -260,11 +263,11 @@ def _noticed(trial: _Trial, runs: list[Run]) -> Iterable[str]:
         if (read.code == 0) != all(status == "COMPLETE" for status in read.statuses.values()):
             yield f"exit code {read.code}, but {read.statuses}"
     if expected.logs and not any(search(expected.logs, line, IGNORECASE) for read in runs for line in read.logs):
-        yield f"no line of the log says {expected.logs!r}"
+        yield f"no log line contains {expected.logs!r}"
     if expected.never_asked:
         asked = {request.path for request in trial.sandbox.journal if search(expected.never_asked, request.path)}
         if asked:
-            yield f"asked for {sorted(asked)}"
+            yield f"requested {sorted(asked)}"
 
 
 def _came(read: Run, streams: Iterable[str]) -> str:
@@ -282,7 +285,7 @@ def _addresses(drift: Drift) -> list[str]:
     return sorted({email for email in found if email})[:2]
 
 
-# Comparing: a number, its text and its float are the same value in another spelling, and an absent field is a null one.
+# Comparison: a number, its string and its float are equal, and a missing field equals null.
 
 
 def _plain(value: Any) -> Any:
@@ -300,7 +303,7 @@ def _plain(value: Any) -> Any:
 
 def _key(stream: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     key = tuple(str(_plain(row.get(name))) for name in PRIMARY_KEYS[stream])
-    # A dialect spells statuses in lower case; names of attributes may differ in nothing else.
+    # A dialect writes statuses in lowercase. Names of attributes may differ only in case, so they stay as they are.
     return tuple(part.lower() for part in key) if stream == "conversation_stats" else key
 
 
@@ -315,11 +318,11 @@ def _as_record(stream: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row)
 
 
-# What is not green and complete
+# All expectations except green and complete
 
 
 def _unreachable_contacts(stream: str, drift: Drift, dialect: Dialect) -> set[Any]:
-    """The contacts that only those conversations name whose contact the dialect has changed."""
+    """The contacts that appear only in conversations whose contact the dialect has changed."""
     if stream != "contacts":
         return set()
     named: dict[bool, set[Any]] = {True: set(), False: set()}
@@ -329,19 +332,17 @@ def _unreachable_contacts(stream: str, drift: Drift, dialect: Dialect) -> set[An
 
 
 _NEWER: dict[str, Any] = {"again": True, "values": False}
-_NO_WITNESS = "An empty object says nothing, not even that there is nothing."
-_NONE_HERE = "Drift says that it has nothing, and says so twice."
-_NO_CONVERSATIONS = "A list of conversations that is not there is never taken for an empty one."
-_ROW_FAILS = "The row exists and cannot be had; everything else arrives, and the next sync tries it again."
-_NO_KEY = "Rows without a key cannot be told apart in the destination."
-_UNKNOWN_PLACE = (
-    "The rows or the way to the next page stand where no documentation looks; nothing may be lost silently."
-)
-_GONE = "Drift itself says that it is gone."
-_REFUSED = "Asking for less is as right as failing with the reason."
-_ENDLESS = "A walk without an end is ended, by an error at the latest."
+_NO_WITNESS = "An empty object does not prove that there are no rows."
+_NONE_HERE = "Two identical responses prove that there are no rows."
+_NO_CONVERSATIONS = "A missing list of conversations never counts as an empty one."
+_ROW_FAILS = "The row exists but can't be read; everything else arrives, and the next sync requests it again."
+_NO_KEY = "The destination can't distinguish rows without a key."
+_UNKNOWN_PLACE = "The rows or the next link are in an undocumented place; no row may be lost silently."
+_GONE = "Drift says that it no longer exists."
+_REFUSED = "The connector may request less, or fail with the reason."
+_ENDLESS = "The sync must end, if only with an error."
 _EMPTY_CONVERSATION = "The conversation has no messages."
-_OTHER_HOST = "The token is sent to one host only."
+_OTHER_HOST = "The token goes to one host only."
 
 
 _ONE_METRIC_LESS = Green(
@@ -367,7 +368,7 @@ EXPECTED: dict[str, Expected] = {
     "accounts-empty-data-when-none": Green(why=_NONE_HERE, drift={"accounts": 0}),
     "accounts-data-null-when-none": Green(why=_NONE_HERE, drift={"accounts": 0}),
     "accounts-204-when-none": Green(why=_NONE_HERE, drift={"accounts": 0}),
-    "accounts-404-not-in-plan": Red("404|not found", "Drift has no accounts to give."),
+    "accounts-404-not-in-plan": Red("404|not found", "This plan has no accounts."),
     # The list of conversations
     "list-next-for-ever": RedOrComplete(_ENDLESS),
     "list-cursors-differ-for-the-same-rows": RedOrComplete(_ENDLESS),
@@ -378,8 +379,8 @@ EXPECTED: dict[str, Expected] = {
     "list-limit-above-25-times-out": RedOrComplete(_REFUSED, unasked=True),
     "list-blank-page-token-refused": Green(unasked=True),
     "list-limit-beside-token-refused": Green(unasked=True),
-    "list-token-expired-once": RedOrComplete("A page that was promised and is refused is proof that rows are missing."),
-    "list-more-true-without-next": RedOrComplete("More rows are promised, and no way to them is named."),
+    "list-token-expired-once": RedOrComplete("A linked page that is refused proves that rows are missing."),
+    "list-more-true-without-next": RedOrComplete("Drift says that there are more rows, but sends no link to them."),
     "list-pagination-next-object": RedOrComplete(_UNKNOWN_PLACE),
     "list-hal-links": RedOrComplete(_UNKNOWN_PLACE),
     "list-links-array": RedOrComplete(_UNKNOWN_PLACE),
@@ -388,11 +389,11 @@ EXPECTED: dict[str, Expected] = {
     "list-next-page-token-elsewhere": RedOrComplete(_UNKNOWN_PLACE),
     "list-oldest-first": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
     "list-one-future-row": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
-    "list-times-in-iso": RedOrComplete("Times that cannot be compared are no reason to leave rows out."),
-    "list-times-in-seconds": RedOrComplete("Times of 1970 are no reason to leave all rows out."),
+    "list-times-in-iso": RedOrComplete("No row may be dropped because its timestamp can't be compared."),
+    "list-times-in-seconds": RedOrComplete("No row may be dropped because its timestamp is in 1970."),
     **{
         f"list-contact-id-{name}": AllBut(
-            "Nothing else names these contacts.",
+            "These contacts appear nowhere else.",
             streams=("conversations", "contacts"),
             missing=_unreachable_contacts,
             never_asked=r"^/contacts/[^0-9]|^/contacts/0",
@@ -423,7 +424,7 @@ EXPECTED: dict[str, Expected] = {
     "conversation-data-null": AllBut(_GONE),
     "conversation-all-404": Red(
         "404|not found|finds none",
-        "All gone is no deletion: the route must have moved.",
+        "If all rows return 404, they are not deleted: the route has moved.",
         never_says="missing the .* scope",
     ),
     "details-empty-object": AllBut(_GONE, logs="skipped|gone|not found|empty"),
@@ -441,12 +442,12 @@ EXPECTED: dict[str, Expected] = {
     },
     "messages-without-key": Red(r"\bid\b", _NO_KEY),
     "messages-not-found-error-beside-rows": RedOrComplete(
-        "An error beside rows may stand for others that are missing."
+        "An error next to rows can mean that other rows are missing."
     ),
     "messages-next-malformed": _row_fails("names no next page"),
     "messages-error-in-data": _row_fails("without records"),
     "messages-more-for-ever-without-next": Red(
-        "names no next page", "More rows are promised, and no way to them is named.", values=False
+        "names no next page", "Drift says that there are more rows, but sends no link to them.", values=False
     ),
     # Contacts
     **{
@@ -454,12 +455,12 @@ EXPECTED: dict[str, Expected] = {
         for name in ("null-when-erased", "empty-object-when-erased", "empty-list-when-erased", "410")
     },
     "contacts-first-thirty-gone": AllBut(_GONE, logs="30 of"),
-    "contacts-merged": AllBut("The contact is there under its other id."),
+    "contacts-merged": AllBut("The contact exists under its new ID."),
     "contacts-oldest-third-gone": AllBut(_GONE, logs="%|30 of"),
     **{f"contacts-404-{name}": AllBut(_GONE, logs="35 of") for name in ("in-camel-case", "message-alone")},
     "contacts-all-404": Red(
         "404|not found|finds none",
-        "All gone is no deletion: the route must have moved.",
+        "If all rows return 404, they are not deleted: the route has moved.",
         never_says="missing the .* scope",
     ),
     "attributes-as-map": RedOrComplete(_UNKNOWN_PLACE),
@@ -470,13 +471,13 @@ EXPECTED: dict[str, Expected] = {
     "reports-know-one-metric": Green(why="The other metrics are null, and a warning names them.", values=False),
     "reports-fifty-of-this-minute": Green(values=False),
     "reports-null-rows-at-the-maximum": Green(drift={"conversations": 600, "history_days": 60}),
-    "reports-page-named-and-ignored": RedOrComplete("A page that is named may hold more."),
+    "reports-page-named-and-ignored": RedOrComplete("A linked page can contain more rows."),
     "reports-more-than-ten-metrics-refused": RedOrComplete(_REFUSED),
-    "reports-bare-nan": RedOrComplete("NaN is no JSON, so an error is right as well."),
+    "reports-bare-nan": RedOrComplete("NaN is not valid JSON, so an error is also right."),
     "reports-times-in-iso": Green(values=False),
     "reports-ranges-over-90-days-refused": Green(unasked=True),
     "reports-days-wanted": Green(unasked=True),
-    "reports-lag": Green(why="The newest rows come with the next sync.", again=True),
+    "reports-lag": Green(why="The next sync delivers the newest rows.", again=True),
     "reports-count-zero-without-data": Green(why=_NONE_HERE, drift={"conversations": 0}),
     "reports-204-when-none": Green(why=_NONE_HERE, drift={"conversations": 0}),
     "reports-capped-at-100": Green(drift={"conversations": 600, "history_days": 60}),
@@ -500,8 +501,8 @@ EXPECTED: dict[str, Expected] = {
     # The other lists
     "users-without-key": Red(r"\bid\b", _NO_KEY),
     "users-status-error-without-data": Red("without records", _NO_WITNESS),
-    "users-paged-by-pagination": RedOrComplete("A page that is promised and not read is proof that rows are missing."),
-    "users-paged-by-links": RedOrComplete("A page that is promised and not read is proof that rows are missing."),
+    "users-paged-by-pagination": RedOrComplete("A linked page that is not read proves that rows are missing."),
+    "users-paged-by-links": RedOrComplete("A linked page that is not read proves that rows are missing."),
     "users-under-users": RedOrComplete(_UNKNOWN_PLACE),
     "users-as-map": RedOrComplete(_UNKNOWN_PLACE),
     "teams-null-when-none": Red("without records", _NO_WITNESS, drift={"teams": 0}, complete=("users",)),
@@ -512,7 +513,7 @@ EXPECTED: dict[str, Expected] = {
     "stats-as-list": RedOrComplete(_UNKNOWN_PLACE),
     # Tokens
     **{
-        f"token-info-{name}": Green(why="Other calls show that the token is good.", check=True)
+        f"token-info-{name}": Green(why="Other requests show that the token is valid.", check=True)
         for name in ("400", "403", "404", "500", "html", "empty-object")
     },
     "token-403-when-expired": Red(
@@ -531,7 +532,7 @@ EXPECTED: dict[str, Expected] = {
     },
     "token-401-for-missing-scope": Red(
         "account_read",
-        "The token lacks the scope, and works elsewhere.",
+        "The token lacks the scope, but works for other streams.",
         streams=("accounts",),
         complete=("users", BYSTANDER),
         options={"tokens": {"sandbox-token": tuple(scope for scope in ALL_SCOPES if scope != "account_read")}},
@@ -540,10 +541,10 @@ EXPECTED: dict[str, Expected] = {
     "oauth-expires-in-text": Green(with_oauth=True),
     "oauth-expires-in-milliseconds": Green(with_oauth=True),
     "oauth-503-once": Green(with_oauth=True),
-    # What stands between
+    # Gateways and JSON
     "gateway-retry-after-milliseconds": RedOrComplete(
-        "A wait that reads as 25 minutes is longer than a sync may last."
+        "Read as seconds, the wait is 25 minutes, which is longer than a sync may take."
     ),
     "gateway-redirects-to-another-host": Red("salesloft.example", _OTHER_HOST, complete=()),
-    "json-trailing-garbage": RedOrComplete("What follows the JSON is no JSON."),
+    "json-trailing-garbage": RedOrComplete("The text after the JSON is not valid JSON."),
 }

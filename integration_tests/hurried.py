@@ -1,8 +1,8 @@
-"""A console script in a process of its own, in a hurry.
+"""Runs a console script in its own process, with short waits.
 
-Everything is as in the script itself, but that the CDK sleeps a thousandth of the time between attempts, that time-outs
-are a hundredth as long, and that the clock of the API budget runs a hundred times as fast: 35 requests a second are
-3,500. A request without a time-out hangs as it would otherwise. `Pace` switches the budget's part off.
+The script runs unchanged, except that the CDK's waits between attempts are 1,000 times shorter, timeouts are 100 times
+shorter, and the clock of the API budget runs 100 times faster: 35 requests per second become 3,500. A request without
+a timeout still hangs. `Pace` sets the speed of the budget.
 """
 
 import os
@@ -22,29 +22,29 @@ from typing import Any
 import backoff._sync
 import pyrate_limiter.clocks
 import requests
-from airbyte_cdk.cli.source_declarative_manifest import _run  # noqa: F401  the server holds what every script imports
+from airbyte_cdk.cli.source_declarative_manifest import _run  # noqa: F401  the server preloads what every script imports
 from airbyte_cdk.sources.declarative.incremental import ConcurrentPerPartitionCursor
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 SHORTER_SLEEPS = 1000
 SHORTER_TIMEOUTS = 100
-# Seconds between two looks at a condition; the end of the process is noticed at once.
+# Seconds between checks of a condition; the end of the process is noticed at once.
 BETWEEN_LOOKS = 0.005
 
-# A process forked from a server that has imported the CDK starts at once; importing it takes over a second.
+# A process that is forked from a server with the CDK starts at once; importing the CDK takes over a second.
 _context = get_context("forkserver")
 _context.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What a run does not leave to the CDK.
+    """The speed of a run.
 
     Attributes:
-        budget: so many times as fast as the clock runs that of the API budget. 1 for a test that is about the budget:
-            the windows of the manifest then last as long as it says.
-        state_seconds: the least time between two state messages of a child of the conversations; the CDK's own is 600.
+        budget: how many times faster the clock of the API budget runs. 1 for tests of the budget, so that its windows
+            have the length in the manifest.
+        state_seconds: the minimum time between two state messages of a child of conversations; 600 in the CDK.
     """
 
     budget: int = 100
@@ -63,11 +63,11 @@ def run_script(
     pace: Pace = IN_A_HURRY,
     is_enough: Callable[[], bool] | None = None,
 ) -> int:
-    """Run a console script of this environment to its end, its output into files, and return its exit code.
+    """Run a console script of this environment with its output in files, and return its exit code.
 
-    Once `is_enough` it is killed, as `kill -9` does; the exit code is then -9.
+    When `is_enough` is true, it is killed like with `kill -9`, and the exit code is -9.
 
-    Raises TimeoutError, and ends the process, if it has not ended after `longest` seconds.
+    Raises TimeoutError and stops the process if it does not end within `longest` seconds.
     """
     process = _context.Process(target=_run_here, args=(command, environment, stdout, stderr, pace))
     process.start()
@@ -95,9 +95,9 @@ def hurry(pace: Pace) -> None:
         return datetime.now() + timedelta(seconds=getattr(slept, "seconds", 0.0))
 
     rate_limiting.time = backoff._sync.time = SimpleNamespace(sleep=sleep)
-    # How long a request has been tried is told by a clock that has waited as long as it was meant to.
+    # The time spent on a request is measured with a clock that includes the full length of the waits.
     backoff._sync.datetime = SimpleNamespace(datetime=SimpleNamespace(now=now), timedelta=timedelta)
-    # The clock that stamps every call, and the wait for the next one: together, or the windows would not fit.
+    # The clock of the calls and the waits must have the same speed, or the windows would be wrong.
     pyrate_limiter.clocks.time = lambda: time.time() * pace.budget
     call_rate.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / pace.budget))
     send = requests.Session.send
@@ -128,7 +128,7 @@ def _run_here(command: list[str], environment: dict[str, str], stdout: str, stde
     try:
         script.load()()
     except Exception:
-        # As at the end of any process: the CDK's hook turns what nobody caught into a message.
+        # As in any process: the CDK's hook turns an uncaught exception into a message.
         sys.excepthook(*sys.exc_info())
         sys.exit(1)
     finally:

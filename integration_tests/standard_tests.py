@@ -1,8 +1,8 @@
 """Runs `airbyte-cdk connector test` against a sandbox on a free port: `python -m integration_tests.standard_tests`.
 
-It runs in a copy, where every config that names a loopback `api_url` is sent to that port, and reads two months alone:
-nothing is in a hurry here, and each month costs a report, of which there are 50 a minute. The Docker tests of the
-suite are left out: they build an image, for which neither Docker nor a network is promised here.
+It runs in a copy, in which every config with a loopback `api_url` uses that port and reads only two months: waits have
+their full length here, and each month costs one of the 50 reports per minute. It skips the suite's Docker tests, which
+build an image and need Docker and a network.
 """
 
 import json
@@ -22,7 +22,7 @@ CONNECTOR = ("manifest.yaml", "components.py", "metadata.yaml", "acceptance-test
 
 
 def main() -> int:
-    """Return the exit code of the suite; any further words of the command line are passed on to its pytest."""
+    """Return the exit code of the suite; additional arguments go to its pytest."""
     with TemporaryDirectory() as temporary, Sandbox(DRIFT) as sandbox:
         folder = Path(temporary) / "source-drift"
         folder.mkdir()
@@ -40,9 +40,9 @@ def main() -> int:
 
 
 def point_at(url: str, path: Path) -> None:
-    """Make the config at `path` one of this Drift where it names this machine; other files stay as they are.
+    """If the config at `path` uses this machine, change it to this Drift.
 
-    Every stream must have a record, so it names an address that a contact has.
+    It gets the address of a contact, because every stream must have a record.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     api_url = content.get("api_url") if isinstance(content, dict) else None

@@ -1,4 +1,4 @@
-"""The Connector Builder opens the connector: the CDK's manifest server resolves, checks, discovers and reads it."""
+"""The Connector Builder works with the connector: the CDK's manifest server resolves, checks, discovers and reads."""
 
 import hashlib
 import json
@@ -40,23 +40,23 @@ from sandbox import Drift, Fault, Options, Sandbox
 MANIFEST = yaml.safe_load((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
 CODE = (ROOT / "components.py").read_text(encoding="utf-8")
 RECIPE = (ROOT / "docs" / "recipes" / "connector-builder.md").read_text(encoding="utf-8")
-# As a connector that was published in the Builder is given its code.
+# The code, as the Builder passes it to a published connector.
 COMPONENTS = {
     "__injected_components_py": CODE,
     "__injected_components_py_checksums": {"md5": hashlib.md5(CODE.encode()).hexdigest()},  # noqa: S324
 }
-# What the Builder's form asks of `resolve`.
+# The request for `resolve` from the Builder's form.
 FOR_THE_FORM = {"__should_normalize": True, "__should_migrate": True}
 MOST = {"slice_limit": 20, "page_limit": 20, "record_limit": 5000}
-# Nothing is in a hurry in the server. An answer takes a second or two, one that waits for a worker 90 at least.
+# Waits have their full length in the server. A response takes a second or two, or at least 90 if it waits for a worker.
 LONGEST_ANSWER = 60
-# Long enough for every stream to have rows, and short enough for the five pages that the Builder shows of a report.
+# Long enough for rows in every stream, and short enough for the Builder's limit of five pages.
 HISTORY_DAYS = 60
 
 
 @dataclass(frozen=True)
 class Builder:
-    """A manifest server, as the Builder asks it; `log` is what it prints."""
+    """A manifest server with the Builder's requests; `log` is its output."""
 
     url: str
     log: Path
@@ -67,7 +67,7 @@ class Builder:
         )
         shown = answer.text if "latest_config_update" not in answer.text else without_update(answer.json())
         for secret in secrets_of(body.get("config", {})):
-            assert secret not in shown, f"a secret stands in what `{verb}` answers"
+            assert secret not in shown, f"a secret is in the output of `{verb}`"
         return answer
 
     def test_read(self, stream: str, config: Mapping[str, Any], code: str = CODE, **limits: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Builder:
 
 
 def without_update(read: Mapping[str, Any]) -> str:
-    """A test read as text, without the config that it hands back: that has to hold the secrets."""
+    """A test read as text, without the returned config, which must contain the secrets."""
     return json.dumps({**read, "latest_config_update": None})
 
 
@@ -94,7 +94,7 @@ def errors_of(read: Mapping[str, Any]) -> set[str]:
 
 
 def in_order(stream: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows by their key, without the nulls of their own fields, which a record message leaves out."""
+    """Rows by key, without null fields, because record messages leave them out."""
     return [without_nulls(row) for row in sorted(rows, key=lambda row: str(key_of(stream, row)))]
 
 
@@ -108,13 +108,13 @@ def days_ago(days: int) -> str:
 
 @contextmanager
 def manifest_server(folder: Path, **environment: str) -> Iterator[Builder]:
-    """A manifest server in a process of its own, which finds no components but those that it is handed."""
+    """A manifest server in its own process, which finds no components except those in its requests."""
     log = folder / "server.log"
-    # Its requests queue at the socket until it answers, so nobody has to ask whether it has started.
+    # Requests wait at the socket until the server has started, so no check is needed.
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
         handle = listener.fileno()
         server = subprocess.Popen(
-            # -S, since the editable install would put this checkout, and so components.py, on its path.
+            # -S, because the editable install would put this checkout, with components.py, on its path.
             [sys.executable, "-S", "-m", "uvicorn", "airbyte_cdk.manifest_server.app:app", "--fd", str(handle)],
             env={**os.environ, "PYTHONPATH": sysconfig.get_path("purelib"), **environment},
             cwd=folder,
@@ -162,7 +162,7 @@ def synced(config: dict[str, Any]) -> Run:
 def published(
     manifest: Mapping[str, Any], config: Mapping[str, Any], state: Sequence[Mapping[str, Any]], folder: Path
 ) -> Run:
-    """Read every stream as a connector that was published in the Builder does: its config holds all that it is."""
+    """Read every stream like a connector that was published in the Builder, with the connector in its config."""
     content = {
         "config": {**config, **COMPONENTS, "__injected_declarative_manifest": manifest},
         "catalog": incremental(),
@@ -185,7 +185,7 @@ def incremental() -> dict[str, Any]:
 
 
 def test_both_resolves_show_every_stream(builder: Builder) -> None:
-    """`resolve` and `full_resolve` write out the 15 streams, with no reference left and none generated."""
+    """`resolve` and `full_resolve` return the 15 streams without references or generated streams."""
     for verb, body in (("resolve", {}), ("full_resolve", {"config": {}})):
         answer = builder.ask(verb, **body)
         assert answer.status_code == 200, answer.text
@@ -194,8 +194,8 @@ def test_both_resolves_show_every_stream(builder: Builder) -> None:
         assert "$ref" not in json.dumps(streams), verb
 
 
-def test_check_and_discover_take_the_code_from_the_config(builder: Builder, config: dict[str, Any]) -> None:
-    """With the code and its checksum in the config, `check` passes, and `discover` finds what the console finds."""
+def test_check_and_discover_use_the_code_in_the_config(builder: Builder, config: dict[str, Any]) -> None:
+    """With code and checksum in the config, `check` passes, and `discover` returns the console script's catalog."""
     answer = builder.ask("check", config={**config, **COMPONENTS}).json()
     assert answer == {"success": True, "message": None}
     answer = builder.ask("discover", config={**config, **COMPONENTS}).json()
@@ -204,10 +204,10 @@ def test_check_and_discover_take_the_code_from_the_config(builder: Builder, conf
 
 
 @pytest.mark.parametrize("stream", ["accounts", "messages", "conversation_metrics", "token_info"])
-def test_a_test_read_shows_what_a_sync_reads(
+def test_a_test_read_shows_the_records_of_a_sync(
     stream: str, builder: Builder, config: dict[str, Any], synced: Run
 ) -> None:
-    """Of a Drift that fits into its limits the Builder shows each record of streams of each kind, without a warning."""
+    """For data within its limits, the Builder shows each record of each kind of stream, without a warning."""
     read = builder.test_read(stream, config)
     assert not read["logs"], read["logs"]
     assert rows_of(read), "a stream without rows shows nothing"
@@ -216,7 +216,7 @@ def test_a_test_read_shows_what_a_sync_reads(
 
 @pytest.mark.parametrize("stream", ["conversations", "messages"])
 def test_a_test_read_of_a_large_drift_ends(stream: str, builder: Builder) -> None:
-    """With the most slices and pages that the Builder allows, its one worker reads these and no more, and ends."""
+    """With the Builder's maximum of slices and pages, its one worker reads only these, and ends."""
     with Sandbox(Drift(accounts=1400, conversations=1500), Options(reports_per_minute=None)) as sandbox:
         read = builder.test_read(stream, access_token(sandbox.url), **MOST)
         asked = sandbox.journal.count()
@@ -224,15 +224,15 @@ def test_a_test_read_of_a_large_drift_ends(stream: str, builder: Builder) -> Non
     assert read["test_read_limit_reached"]
     if stream in CHILDREN:
         assert len(read["slices"]) == 20
-        # The pages of the list, as few as name so many slices, and those of the children.
+        # The pages of the list that are needed for this many slices, and those of the children.
         assert asked <= 5 + len(pages_of(read))
     else:
         assert asked == 20
 
 
 @pytest.mark.parametrize(("status", "shown"), [(403, "missing the conversation_read scope"), (503, "HTTP 503")])
-def test_a_test_read_of_children_that_fail_ends(status: int, shown: str, builder: Builder) -> None:
-    """Where every slice fails, each is asked for once, nothing is waited for, and the Builder shows why."""
+def test_a_test_read_of_failing_children_ends(status: int, shown: str, builder: Builder) -> None:
+    """If every slice fails, each is requested once without a wait, and the Builder shows why."""
     refused = Fault(ENDPOINTS["messages"], "status", status=status, times=None)
     with Sandbox(Drift(conversations=100), faults=[refused]) as sandbox:
         read = builder.test_read("messages", access_token(sandbox.url))
@@ -242,9 +242,9 @@ def test_a_test_read_of_children_that_fail_ends(status: int, shown: str, builder
 
 
 def test_oauth_tokens_come_back_from_a_test_read_alone(builder: Builder, drift: Drift) -> None:
-    """A test read hands the renewed config to the Builder, which reads on with it; the one that `check` gets is lost.
+    """A test read returns the renewed config, which the Builder then uses; `check` loses it.
 
-    It shows and prints the renewed token, as docs/recipes/connector-builder.md warns.
+    It shows and logs the renewed token, as docs/recipes/connector-builder.md warns.
     """
     renewed_token = "sandbox-refresh-2"
     with Sandbox(drift) as sandbox:
@@ -261,8 +261,8 @@ def test_oauth_tokens_come_back_from_a_test_read_alone(builder: Builder, drift: 
     assert "The OAuth token was not renewed" in message
 
 
-def test_without_the_variable_nothing_is_asked(tmp_path: Path, sandbox: Sandbox, config: dict[str, Any]) -> None:
-    """Where the Builder may run no code it resolves alone, in the words of the recipe, and asks Drift for nothing."""
+def test_without_the_variable_nothing_is_requested(tmp_path: Path, sandbox: Sandbox, config: dict[str, Any]) -> None:
+    """Without permission for custom code, only resolve works; the rest fails as in the recipe, without a request."""
     sandbox.journal.clear()
     with manifest_server(tmp_path, AIRBYTE_ENABLE_UNSAFE_CODE="") as locked:
         assert not requests.get(f"{locked.url}/capabilities/", timeout=LONGEST_ANSWER).json()["custom_code_execution"]
@@ -279,8 +279,8 @@ def test_without_the_variable_nothing_is_asked(tmp_path: Path, sandbox: Sandbox,
     assert not sandbox.journal.count()
 
 
-def test_without_the_code_nothing_is_asked(tmp_path: Path, sandbox: Sandbox, config: dict[str, Any]) -> None:
-    """Where nobody handed over components.py, `check` and a test read say so in the words of the recipe."""
+def test_without_the_code_nothing_is_requested(tmp_path: Path, sandbox: Sandbox, config: dict[str, Any]) -> None:
+    """Without components.py, `check` and a test read fail with the error in the recipe."""
     sandbox.journal.clear()
     with manifest_server(tmp_path, AIRBYTE_ENABLE_UNSAFE_CODE="true") as empty:
         check = empty.ask("check", config=config).json()
@@ -294,9 +294,9 @@ def test_without_the_code_nothing_is_asked(tmp_path: Path, sandbox: Sandbox, con
 
 
 def test_what_the_builder_makes_of_the_manifest_reads_the_same(builder: Builder, tmp_path: Path) -> None:
-    """Imported, rewritten by the Builder, exported and published, it reads the same records with the same requests.
+    """After import, export and publication in the Builder, it reads the same records with the same requests.
 
-    So it does from the state of a first sync on, and with a token that may read nothing.
+    This is also true with the state of a first sync, and with a token without scopes.
     """
     answer = builder.ask("resolve", manifest={**MANIFEST, **FOR_THE_FORM}).json()["manifest"]
     exported = yaml.safe_load(yaml.safe_dump(answer, sort_keys=False))
@@ -308,7 +308,7 @@ def test_what_the_builder_makes_of_the_manifest_reads_the_same(builder: Builder,
         def asked(code: int) -> Any:
             counted = Counter((request.method, request.path) for request in sandbox.journal)
             sandbox.journal.clear()
-            # How many windows are under way when the first of them is refused, nobody can tell.
+            # The number of windows in progress when the first one is refused can vary.
             return set(counted) if code else counted
 
         def both(state: Sequence[Mapping[str, Any]]) -> Run:

@@ -1,4 +1,4 @@
-"""`check` works with any single scope, and says what to do where it fails."""
+"""`check` works with any single scope, and says what to do if it fails."""
 
 import socket
 
@@ -17,7 +17,7 @@ def sandbox() -> Sandbox:
 
 @pytest.mark.parametrize("scope", ALL_SCOPES[:2])
 def test_any_single_scope_is_enough(scope: str) -> None:
-    """A token with a single scope passes: nothing but the token is asked about."""
+    """A token with any single scope passes, and only the token is requested."""
     with Sandbox(Drift(), Options(tokens={"sandbox-token": (scope,)})) as sandbox:
         assert run("check", access_token(sandbox.url)).connection == ("SUCCEEDED", "")
 
@@ -28,7 +28,7 @@ def test_any_single_scope_is_enough(scope: str) -> None:
 def test_a_token_that_is_not_described_passes_with_a_warning(
     status: int, refused_users: bool, sandbox: Sandbox
 ) -> None:
-    """Where /app/token_info answers an error to a good token, the users tell that it is one, or may not be listed."""
+    """If /app/token_info fails for a valid token, the users show that it is valid, even if they need another scope."""
     plan = [Fault(TOKEN_INFO, "status", status=status, times=None)]
     plan += [Fault(USERS, "status", status=403, times=None)] if refused_users else []
     with sandbox:
@@ -40,8 +40,8 @@ def test_a_token_that_is_not_described_passes_with_a_warning(
     ]
 
 
-def test_a_wrong_token_is_told_what_to_do(sandbox: Sandbox) -> None:
-    """A token that both endpoints refuse with 401 fails after a few requests, and the message leads to a new one."""
+def test_a_wrong_token_fails_with_a_fix(sandbox: Sandbox) -> None:
+    """If both endpoints return 401, the check fails after a few requests and asks for a new token."""
     with sandbox:
         status, message = run("check", access_token(sandbox.url, "unknown-token")).connection
         asked = {path: sandbox.journal.count(path) for path in (TOKEN_INFO, USERS)}
@@ -51,7 +51,7 @@ def test_a_wrong_token_is_told_what_to_do(sandbox: Sandbox) -> None:
 
 
 def test_a_dead_network_mentions_the_wind_down() -> None:
-    """Where nobody answers, the user learns that Drift itself may be gone."""
+    """If Drift can't be reached, the error says that Drift may be gone."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         status, message = run("check", access_token(f"http://127.0.0.1:{unused.getsockname()[1]}")).connection
@@ -61,7 +61,7 @@ def test_a_dead_network_mentions_the_wind_down() -> None:
 
 
 def test_a_service_that_is_gone_mentions_the_wind_down(sandbox: Sandbox) -> None:
-    """A 410 to every request is the end of the service, and is said to be."""
+    """If every request returns 410, the error says that Drift may be gone."""
     with sandbox:
         sandbox.faults = [Fault("*", "gone", times=None)]
         status, message = run("check", access_token(sandbox.url)).connection
@@ -70,8 +70,8 @@ def test_a_service_that_is_gone_mentions_the_wind_down(sandbox: Sandbox) -> None
 
 
 @pytest.mark.parametrize("token", ["1e5", "{{7*7}}"])
-def test_a_token_is_sent_as_it_is(token: str) -> None:
-    """A token that looks like a number, a list or a template goes out letter for letter."""
+def test_a_token_is_sent_unchanged(token: str) -> None:
+    """A token that looks like a number, a list or a template is sent unchanged."""
     with Sandbox(Drift(), Options(tokens={token: ("user_read",)})) as sandbox:
         assert run("check", access_token(sandbox.url, token)).connection == ("SUCCEEDED", "")
         (asked,) = sandbox.journal

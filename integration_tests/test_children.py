@@ -1,4 +1,4 @@
-"""Messages, details and contacts follow their conversations: a later sync reads what changed, and no more."""
+"""Messages, details and contacts depend on conversations: a later sync reads only changes."""
 
 import time
 from typing import Any
@@ -26,7 +26,7 @@ def sync(
 
 
 def cursor(read: Run, stream: str) -> int:
-    """The moment from which the next sync reads a stream."""
+    """The time from which the next sync reads a stream."""
     state = read.states(stream)[-1]
     return int((state if stream == "conversations" else state["parent_state"]["conversations"])["updatedAt"])
 
@@ -38,12 +38,12 @@ def asked(sandbox: Sandbox, stream: str) -> list[str]:
 
 
 def walks(sandbox: Sandbox) -> int:
-    """How often the list of conversations was begun."""
+    """How often the first page of the list was requested."""
     return sum(not request.query["page_token"][0] for request in sandbox.journal.requests("/conversations/list"))
 
 
 def keys_of(drift: Drift, stream: str, conversations: set[int]) -> set[Any]:
-    """The rows of a stream that hang on these conversations."""
+    """The rows of a stream that belong to these conversations."""
     rows = [row for row in drift.expected("conversations") if row["id"] in conversations]
     contacts = {row["contactId"] for row in rows}
     match stream:
@@ -65,12 +65,12 @@ def drift() -> Drift:
 
 
 class Syncs:
-    """A first sync, one after nothing, one after 37 changes, one of the messages alone after the same changes."""
+    """A first sync, one without changes, one after 37 changes, and one of messages only after the same changes."""
 
     def __init__(self) -> None:
-        # The look-back counts from the newest conversation, not from the clock: those of the ten minutes before that
-        # one come again in every sync. With 700 in three years there are seldom others, so that a sync after nothing
-        # costs what it must. None lies in the ten minutes before the clock, as it would come again as a new one.
+        # The look-back counts from the newest conversation, not from the clock, so conversations in the ten minutes
+        # before it are read in every sync. With 700 in three years there are rarely others, so a sync without changes
+        # costs the minimum. None is in the last ten minutes, or it would be read again as a new one.
         self.drift = Drift(conversations=700, ties=200, now=now() - HOUR, contacts=300, messages_per_conversation=2)
         with Sandbox(self.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
             streams = (*EVERY, "conversation_metrics", "meetings")
@@ -88,8 +88,8 @@ class Syncs:
             self.messages = sync(sandbox, saved, ("messages",))
 
 
-def test_a_later_sync_reads_what_changed_and_no_more() -> None:
-    """700 conversations with a tie of 200: a first sync has all, a later one what changed."""
+def test_a_later_sync_reads_only_changes() -> None:
+    """Of 700 conversations, 200 with the same time, a first sync reads all, a later one the changes."""
     syncs = Syncs()
     assert_first_is_whole(syncs)
     assert_nothing_costs_little(syncs)
@@ -102,7 +102,7 @@ def test_a_later_sync_reads_what_changed_and_no_more() -> None:
 
 
 def assert_first_is_whole(syncs: Syncs) -> None:
-    """700 conversations with a tie of 200: all of them, and all that hangs on them."""
+    """All 700 conversations, 200 of them with the same time, and all their children."""
     assert syncs.first.code == 0, syncs.first.error()
     for stream in EVERY:
         assert len(syncs.first.keys(stream)) == len(set(syncs.first.keys(stream))), stream
@@ -112,7 +112,7 @@ def assert_first_is_whole(syncs: Syncs) -> None:
 
 
 def assert_nothing_costs_little(syncs: Syncs) -> None:
-    """Where nothing has changed, each incremental stream costs five requests at most, and the list two for each."""
+    """Without changes, each incremental stream costs five requests at most, and the list two for each."""
     assert syncs.nothing.code == 0, syncs.nothing.error()
     kinds = {"list": 0, **dict.fromkeys(CHILDREN, 0), "conversation_metrics": 0, "meetings": 0}
     for request in syncs.asked_for_nothing:
@@ -129,13 +129,13 @@ def assert_nothing_costs_little(syncs: Syncs) -> None:
                 kinds["conversation_metrics"] += 1
             case _:
                 kinds["meetings"] += 1
-    # Its pages are in the cache for all; each of the four streams that need it looks at its head once more.
+    # All streams use its cached pages; each of the four streams requests the first page once more.
     assert 1 <= kinds.pop("list") <= 2 * len(EVERY)
     assert all(1 <= count <= 5 for count in kinds.values()), kinds
 
 
 def assert_what_changed_came(stream: str, syncs: Syncs) -> None:
-    """Each conversation that changed comes with all that hangs on it, and of the others the look-back's at most."""
+    """Each changed conversation comes with all its children; others only if they are in the look-back."""
     assert syncs.second.code == 0, syncs.second.error()
     read = set(syncs.second.keys(stream))
     reach = changed_since(syncs.drift, cursor(syncs.first, stream) - LOOK_BACK)
@@ -146,7 +146,7 @@ def assert_what_changed_came(stream: str, syncs: Syncs) -> None:
 
 
 def assert_each_change_was_asked_for_once(syncs: Syncs) -> None:
-    """37 changes cost a request for each of them and each child, and a few for the list."""
+    """37 changes cost one request for each conversation and child, and a few for the list."""
     reach = changed_since(syncs.drift, cursor(syncs.first, "messages") - LOOK_BACK)
     assert {path.split("/")[2] for path in syncs.asked_for_changes["messages"]} == set(map(str, reach))
     assert {path.split("/")[2] for path in syncs.asked_for_changes["conversation_details"]} == set(map(str, reach))
@@ -154,14 +154,14 @@ def assert_each_change_was_asked_for_once(syncs: Syncs) -> None:
 
 
 def assert_metrics_of_what_changed_came(syncs: Syncs) -> None:
-    """The report holds each conversation that changed, and besides them a day's at most."""
+    """The report has each changed conversation, and others of one day at most."""
     read = set(syncs.second.keys("conversation_metrics"))
     assert syncs.changed <= read
     assert read <= changed_since(syncs.drift, cursor(syncs.first, "conversations") - 24 * HOUR)
 
 
 def assert_messages_need_no_selected_conversations(syncs: Syncs) -> None:
-    """Selected alone, the messages of what changed come all the same."""
+    """If only messages are selected, the messages of changed conversations still come."""
     assert syncs.messages.code == 0, syncs.messages.error()
     assert sorted(syncs.messages.keys("messages")) == sorted(syncs.second.keys("messages"))
     assert syncs.messages.records("conversations") == []
@@ -169,7 +169,7 @@ def assert_messages_need_no_selected_conversations(syncs: Syncs) -> None:
 
 @pytest.mark.parametrize("kind", [None, "html"], ids=["good", "one is HTML once"])
 def test_the_list_is_read_once(kind: str | None, drift: Drift) -> None:
-    """Each page of the list is asked for once for all streams, and its head once more for each; a bad one is healed."""
+    """All streams share one request per page; each requests the first page once more, and a bad page is retried."""
     plan = [Fault("/conversations/list", kind, after=2)] if kind else []
     with Sandbox(drift, faults=plan) as sandbox:
         read = sync(sandbox)
@@ -177,13 +177,13 @@ def test_the_list_is_read_once(kind: str | None, drift: Drift) -> None:
     assert read.code == 0, read.error()
     for stream in EVERY:
         assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
-    # 200 in pages of 50. The bad page, the third, is in the cache: each stream asks for it anew, and for the one behind
-    # it, which may have moved meanwhile.
+    # 200 in pages of 50. The bad page, the third, is in the cache: each stream requests it again, and also the next
+    # page, whose rows may have moved meanwhile.
     assert len(asked) <= 4 + len(EVERY) * (3 if kind else 1), asked
 
 
-def test_what_changes_while_it_is_read_is_not_lost(drift: Drift) -> None:
-    """While the list and what hangs on it change, the first sync misses no conversation, and two of them no change."""
+def test_changes_during_the_sync_are_not_lost(drift: Drift) -> None:
+    """If rows change during a first sync, it misses no conversation, and two syncs miss no change."""
     busy = [
         Fault("/conversations/list", "rows_change", times=6, n=5),
         *[Fault(ENDPOINTS[stream], "rows_change", times=3, after=20, n=4) for stream in CHILDREN],
@@ -195,14 +195,14 @@ def test_what_changes_while_it_is_read_is_not_lost(drift: Drift) -> None:
         sandbox.faults = []
         second = sync(sandbox, first.last_states(), tuple(CHILDREN))
     assert (first.code, second.code) == (0, 0), (first.error(), second.error())
-    assert set(first.keys("conversation_details")) == set(drift.keys("conversations")), "the walk was overtaken"
+    assert set(first.keys("conversation_details")) == set(drift.keys("conversations")), "the read was overtaken"
     for stream in CHILDREN:
         newest = {record["id"]: record for read in (first, second) for record in read.records(stream)}
         assert newest == {row["id"]: row for row in drift.expected(stream)}, stream
 
 
-def test_what_is_gone_is_skipped_with_a_line_each(drift: Drift) -> None:
-    """A conversation and a contact that were deleted after they were listed are named once each, and nobody fails."""
+def test_deleted_rows_are_skipped_and_logged(drift: Drift) -> None:
+    """A conversation and a contact that were deleted after listing are logged once each; no stream fails."""
     rows = list(drift.expected("conversations"))
     gone, without_contact = rows[30]["id"], rows[90]["contactId"]
     drift.delete_conversation(gone, still_listed=True)
@@ -219,11 +219,11 @@ def test_what_is_gone_is_skipped_with_a_line_each(drift: Drift) -> None:
     for stream in CHILDREN:
         assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
     assert later.code == 0
-    assert not [line for line in later.logs if "no longer exist" in line], "the state stayed below what is gone"
+    assert not [line for line in later.logs if "no longer exist" in line], "the state stayed below the deleted rows"
 
 
-def test_a_list_that_is_gone_is_a_failure(drift: Drift) -> None:
-    """A 404 of the list itself is not an empty Drift: neither the conversations nor what hangs on them are green."""
+def test_a_404_of_the_list_is_an_error(drift: Drift) -> None:
+    """A 404 of the list does not mean an empty Drift: the conversations and their children fail."""
     with Sandbox(drift, faults=[Fault("/conversations/list", "status", status=404, times=None)]) as sandbox:
         read = sync(sandbox)
     assert read.code == 1

@@ -1,4 +1,4 @@
-"""A first sync of every stream holds all that Drift holds, row by row and field by field, and says nothing else."""
+"""A first sync of every stream has all rows of Drift, field by field, and no warnings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from sandbox import METRICS, Drift, Options, Sandbox
 INCREMENTAL = ("conversations", *CHILDREN, "conversation_metrics", "meetings")
 
 
-class Organisation:
+class Organization:
     """700 conversations, 200 of them updated in the same millisecond, and addresses that several contacts share."""
 
     def __init__(self) -> None:
@@ -21,32 +21,32 @@ class Organisation:
         self.emails = list(dict.fromkeys([*shared[:10], *known[:30], "nobody@example.com"]))
 
     def rows(self, stream: str) -> Iterator[dict[str, Any]]:
-        """The rows as the connector prints them: metrics by name, without those that Drift does not know ("NaN")."""
+        """The rows as the connector prints them: metrics by name, without missing ones ("NaN")."""
         for row in self.drift.expected(stream, emails=self.emails):
             yield with_named_metrics(row) if stream == "conversation_metrics" else row
 
 
 def with_named_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    # They are null in the connector, and the CDK prints no field of a record that is null.
+    # They are null in the connector, and the CDK prints no null fields.
     named = zip(METRICS, row["metrics"], strict=True)
     return {"conversationId": row["conversationId"], **{name: value for name, value in named if value != "NaN"}}
 
 
 def test_records_are_the_rows_of_drift() -> None:
-    """Each row of Drift is read exactly once, with every field as it was sent, and no warning is logged."""
-    organisation = Organisation()
-    with Sandbox(organisation.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
-        config = access_token(sandbox.url, contact_emails=organisation.emails)
+    """Each row of Drift is read exactly once, with every field unchanged, and no warning is logged."""
+    organization = Organization()
+    with Sandbox(organization.drift, Options(rate_limit=None, reports_per_minute=None)) as sandbox:
+        config = access_token(sandbox.url, contact_emails=organization.emails)
         read = run("read", config, catalog(*EVERY_STREAM, **dict.fromkeys(INCREMENTAL, "incremental")))
     assert (read.code, read.error(), read.warnings) == (0, "", [])
     assert read.statuses == dict.fromkeys(EVERY_STREAM, "COMPLETE")
     for stream in EVERY_STREAM[:-1]:
-        assert_whole(stream, read, organisation)
-    assert_states(read, organisation)
+        assert_whole(stream, read, organization)
+    assert_states(read, organization)
 
 
-def assert_whole(stream: str, read: Run, organisation: Organisation) -> None:
-    expected = {key_of(stream, row): row for row in organisation.rows(stream)}
+def assert_whole(stream: str, read: Run, organization: Organization) -> None:
+    expected = {key_of(stream, row): row for row in organization.rows(stream)}
     keys = read.keys(stream)
     assert len(expected) > 1, stream
     assert set(keys) == set(expected), (stream, len(keys), len(expected))
@@ -55,9 +55,9 @@ def assert_whole(stream: str, read: Run, organisation: Organisation) -> None:
     assert not differing, (stream, len(differing), differing[0], expected[key_of(stream, differing[0])])
 
 
-def assert_states(read: Run, organisation: Organisation) -> None:
-    """The next sync begins where this one ended: at the conversation that was updated last, for each stream."""
-    newest = max(row["updatedAt"] for row in organisation.drift.expected("conversations"))
+def assert_states(read: Run, organization: Organization) -> None:
+    """Check that the state of each stream is the newest update of a conversation."""
+    newest = max(row["updatedAt"] for row in organization.drift.expected("conversations"))
     for stream in CHILDREN:
         parent_state = {"conversations": {"updatedAt": str(newest)}, "unread": []}
         assert read.states(stream)[-1]["parent_state"] == parent_state, stream

@@ -1,12 +1,12 @@
-"""Nothing is lost between Drift and the destination, whatever happens to either of them and to the syncs between.
+"""No row is lost between Drift and the destination, whatever happens to them and to the syncs.
 
-The law is in conservation.py. Every counterexample ever found is in
-counterexamples/conservation.json, and is played first. A story that fails is printed as one line of JSON: add it there.
+The law is in conservation.py. Every known counterexample is in
+counterexamples/conservation.json, and is played first. A failing story is printed as one line of JSON: add it there.
 
     CONSERVATION=prove .venv/bin/python -m pytest integration_tests/test_conservation.py -v
 
-plays many more stories, of a seed that stands in the names of the tests. CONSERVATION_SEED takes one up again, and
-CONSERVATION_EXAMPLES says how many stories there are.
+plays many more stories, with the seed in the names of the tests. CONSERVATION_SEED repeats a seed, and
+CONSERVATION_EXAMPLES sets the number of stories.
 """
 
 import json
@@ -39,8 +39,8 @@ settings.register_profile(
 PROFILE = settings.get_profile("conservation")
 
 
-# Faults that pass or fail a stream. What Drift says twice is no fault: that there is no list beside its place, that a
-# child is gone, that a page is followed by itself. Nobody can tell that from the truth.
+# Faults that a stream survives or fails with. Responses that Drift repeats are not faults: a missing list, a deleted
+# child, a page that links to itself. They can't be distinguished from the truth.
 HARMLESS: list[tuple[str, dict[str, Any]]] = [
     ("status", {"status": 503}),
     ("status", {"status": 429, "retry_after": 1}),
@@ -63,14 +63,14 @@ VANISHING = [("rows_vanish", {"n": 1}), ("rows_vanish", {"n": 2})]
 
 @st.composite
 def faults(draw: st.DrawFn, streams: list[str], paging: str) -> dict[str, Any]:
-    """One line of a fault plan for an endpoint that the selected streams ask."""
+    """One line of a fault plan for an endpoint of the selected streams."""
     asked = [*streams, *(["conversations"] * 2 if set(streams) & {"conversations", *CHILDREN} else [])]
     stream = draw(st.sampled_from(sorted(asked)))
     kinds = [*HARMLESS, *MOVING * 3, *(PAGING * 2 if stream in PAGED else [])]
     if stream not in (*CHILDREN, "contacts_by_email"):
         kinds += FINAL
     if paging != "next":
-        # In a list by position, what follows a row that is deleted while it is read can be passed over.
+        # In a list by position, rows after one that is deleted during the read can be missed.
         kinds += VANISHING * 2
     kind, details = draw(st.sampled_from(kinds))
     times, after = draw(st.sampled_from([1, 1, 2, 9, 9])), draw(st.integers(0, 3) | st.integers(0, 20))
@@ -107,7 +107,7 @@ CHANGES_BETWEEN = st.lists(CHANGES, max_size=4)
 
 @st.composite
 def syncs(draw: st.DrawFn, streams: list[str], paging: str) -> Step:
-    """A sync: under faults or without, to its end or killed after some of its records."""
+    """A sync, with or without faults, complete or killed after some records."""
     step: Step = {"do": "sync"}
     if draw(st.booleans()):
         step["faults"] = draw(st.lists(faults(streams, paging), min_size=1, max_size=3))
@@ -122,7 +122,7 @@ def syncs(draw: st.DrawFn, streams: list[str], paging: str) -> Step:
 
 @st.composite
 def stories(draw: st.DrawFn, most: int = 60) -> Story:
-    """A Drift of up to `most` conversations, what is selected of it, and up to four syncs with changes between them."""
+    """A Drift of up to `most` conversations, selected streams, and up to four syncs with changes between them."""
     modes = {
         stream: draw(st.sampled_from(["incremental", "incremental", "incremental", "full_refresh"]))
         if stream in INCREMENTAL
@@ -166,20 +166,20 @@ def stories(draw: st.DrawFn, most: int = 60) -> Story:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One server for all stories; each brings its own Drift."""
+    """One server for all stories; each story has its own Drift."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.mark.parametrize("found", COUNTEREXAMPLES, ids=lambda found: found["found"])
-def test_no_counterexample_is_one_any_more(found: dict[str, Any], sandbox: Sandbox) -> None:
-    """What once was lost, by a defect or by one that was `planted`, arrives or fails aloud."""
+def test_counterexamples_are_fixed(found: dict[str, Any], sandbox: Sandbox) -> None:
+    """Every row that was once lost, by a real or a planted defect, now arrives or causes an error."""
     tell(found["story"], sandbox)
 
 
 @pytest.mark.parametrize("seed_", [SEED])
 def test_nothing_is_lost(seed_: int, sandbox: Sandbox) -> None:
-    """Whatever is changed, refused, cut off and killed, the destination holds what Drift holds, or a sync failed."""
+    """Whatever is changed, refused, truncated and killed, the destination has all rows of Drift, or a sync failed."""
 
     @seed(seed_)
     @settings(PROFILE, max_examples=EXAMPLES)

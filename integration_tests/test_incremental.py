@@ -1,4 +1,4 @@
-"""The list of conversations: a later sync reads what has changed since the one before, and nothing is lost between."""
+"""The list of conversations: a later sync reads the changes since the previous one, and loses none."""
 
 import time
 from typing import Any
@@ -31,8 +31,8 @@ def drift() -> Drift:
 
 
 @pytest.mark.parametrize("paging", ["next", "links"])
-def test_a_second_sync_reads_what_changed(paging: str, drift: Drift) -> None:
-    """After 37 changes those come, and no more than the look-back; after none two pages and a look at the head do."""
+def test_a_second_sync_reads_changes(paging: str, drift: Drift) -> None:
+    """After 37 changes, they and the look-back are read; without changes, two pages and the first page once more."""
     with Sandbox(drift, Options(paging=paging)) as sandbox:
         first = sync(sandbox)
         assert sorted(first.keys("conversations")) == sorted(drift.keys("conversations"))
@@ -49,8 +49,8 @@ def test_a_second_sync_reads_what_changed(paging: str, drift: Drift) -> None:
 
 @pytest.mark.parametrize("paging", ["links", "next"], ids=["links", "by position"])
 def test_updates_while_it_is_listed_are_no_error(paging: str) -> None:
-    """600 conversations of which one moves at every request: green, none missed, and what moved last comes with the
-    next sync."""
+    """600 conversations, one of which changes at every request: the sync has all of them, and the next sync has the
+    last changes."""
     drift = Drift(conversations=600, now=now() - HOUR)
     busy = [Fault("/conversations/list", "rows_change", after=place, n=1) for place in range(1, 200)]
     with Sandbox(drift, Options(paging=paging), faults=busy) as sandbox:
@@ -65,8 +65,8 @@ def test_updates_while_it_is_listed_are_no_error(paging: str) -> None:
     assert newest == {row["id"]: row for row in drift.expected("conversations")}
 
 
-def test_a_list_that_moves_as_a_whole_is_no_error_either(drift: Drift) -> None:
-    """Where more moves than a page holds at each request, the walks end, and the next sync has what they missed."""
+def test_a_list_that_changes_completely_is_no_error(drift: Drift) -> None:
+    """If more than a page changes at each request, the sync ends, and the next one reads the rest."""
     frantic = Fault("/conversations/list", "rows_change", times=None, n=60)
     with Sandbox(drift, faults=[frantic]) as sandbox:
         first = sync(sandbox)

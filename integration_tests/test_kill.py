@@ -1,6 +1,6 @@
-"""A sync that is killed at any moment, again and again, ends complete, and does little twice.
+"""A sync that is killed repeatedly at random times becomes complete, and repeats little.
 
-The messages of one conversation answer 500 all the while: they are on the retry list, and come once they are healed.
+The messages of one conversation return 500: they are on the retry list, and are read once they succeed.
 """
 
 import random
@@ -15,26 +15,26 @@ from sandbox import Drift, Fault, Options, Sandbox
 
 KILLS = 5
 CONVERSATIONS = 600
-# Conversations from a floor to the next but one, the workers, and what a kill takes along that was not printed yet.
+# Conversations within two floors, in progress in workers, and not yet printed when the process is killed.
 CHECKPOINT, IN_FLIGHT, UNSAID = 100, 23, 60
-# Conversations of one millisecond: where the floor is theirs, all of them come again.
+# Conversations with the same millisecond: if it is the floor, all of them are read again.
 TIES = 50
-# What is read while the list is read, and comes again if the sync is killed: the newest half.
+# The newest half, which is read during the list, and again after a kill.
 EARLY = CONVERSATIONS // 2
 HOUR = 3_600_000
 
 
 @dataclass(frozen=True)
 class Life:
-    """A process that was killed, or the last one, which ended."""
+    """A process that was killed, or the last one, which was not."""
 
     run: Run
     asked: Counter[str]
 
 
 def test_kills_lose_nothing() -> None:
-    """A first sync that is killed five times at random moments has all but what fails, and does little twice."""
-    # So few messages that the kills fall on all three streams.
+    """A first sync that is killed five times at random has all rows but the failing ones, and repeats little."""
+    # Few messages, so that the kills happen in all three streams.
     drift = Drift(
         conversations=CONVERSATIONS, ties=TIES, messages_per_conversation=1, now=int(time.time() * 1000) - HOUR
     )
@@ -59,10 +59,10 @@ def test_kills_lose_nothing() -> None:
 
 
 def lives_of(sandbox: Sandbox) -> list[Life]:
-    """First syncs of the three streams, each going on from the states that the ones before had printed."""
+    """First syncs of the three streams, each with the printed states of the previous ones."""
     moments = random.Random(20)
     lives: list[Life] = []
-    # State is written after each conversation: at the CDK's ten minutes no test would ever see one.
+    # State is written after each conversation, because the CDK's ten minutes are too long for a test.
     pace = Pace(state_seconds=0)
     while len(lives) <= KILLS:
         kill_after = moments.randint(50, 350) if len(lives) < KILLS else None
@@ -83,22 +83,22 @@ def floor(state: dict[str, object]) -> int:
 
 
 def assert_nothing_missed(stream: str, lives: list[Life], drift: Drift) -> None:
-    """What they printed, put together by key, is what Drift holds."""
+    """Check that the records of all processes, combined by key, are the rows of Drift."""
     read = {record["id"]: record for life in lives for record in life.run.records(stream)}
     assert read == {row["id"]: row for row in drift.expected(stream)}
 
 
 def assert_state_never_goes_back(stream: str, lives: list[Life]) -> None:
-    """No state that is printed lies before an earlier one, over all processes."""
+    """Check that the states never go back, across all processes."""
     floors = [floor(state) for life in lives for state in life.run.states(stream)]
     assert floors, "there was no state"
     assert floors == sorted(floors)
-    # At most a hundred conversations are under way, so no stall passes more than two floors at once.
+    # At most a hundred conversations are in progress, so a stall passes two floors at most.
     assert len(set(floors)) >= 3, sorted(set(floors))
 
 
 def assert_little_printed_twice(stream: str, lives: list[Life], drift: Drift) -> None:
-    """What a process printed before it was killed comes again if it lies behind the floor or was read early."""
+    """Check that printed rows are repeated only if they are after the floor or were read early."""
     field = CHILDREN[stream]
     parent = {row["id"]: row["conversationId"] if stream == "messages" else row["id"] for row in drift.expected(stream)}
     repeated = [
@@ -109,7 +109,7 @@ def assert_little_printed_twice(stream: str, lives: list[Life], drift: Drift) ->
 
 
 def assert_little_asked_twice(lives: list[Life]) -> None:
-    """Each kill costs the requests of what lies behind the floor, is in flight, not printed, or was read early."""
+    """Check that each kill repeats only requests after the floor, in progress, not printed, or read early."""
     bound = CHECKPOINT + IN_FLIGHT + UNSAID + TIES + EARLY
     for before, after in pairwise(lives):
         again = {path for path in before.asked.keys() & after.asked.keys() if "/list" not in path}
@@ -117,7 +117,7 @@ def assert_little_asked_twice(lives: list[Life]) -> None:
 
 
 def assert_exact_increment(healed: Life, changed: set[int], last: Life, drift: Drift) -> None:
-    """After the kills a sync asks for what has changed and what had failed, and besides for what shares the floor."""
+    """Check that a later sync requests only changes, failed conversations, and those with the time of the floor."""
     at = {row["id"]: row["updatedAt"] for row in drift.expected("conversations")}
     asked = {int(path.split("/")[2]) for path in healed.asked if path.endswith("/messages")}
     reach = {key for key, moment in at.items() if moment >= floor(last.run.states("messages")[-1])}

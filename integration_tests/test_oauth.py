@@ -1,4 +1,4 @@
-"""OAuth: one refresh per sync, the rotated token handed back, and words for each way in which it fails."""
+"""OAuth: one refresh per sync, the new token is emitted, and each failure has a clear error."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ def tomorrow() -> str:
 
 
 def test_a_sync_refreshes_once(drift: Drift) -> None:
-    """Without a valid access token every stream reads with the one that a single refresh yields."""
+    """Without a valid access token, every stream uses the token of a single refresh."""
     with Sandbox(drift, Options(reports_per_minute=None)) as sandbox:
         read = run("read", oauth(sandbox.url), catalog(*EVERY_STREAM))
         assert sandbox.journal.count(TOKEN_URL) == 1
@@ -32,15 +32,15 @@ def test_a_sync_refreshes_once(drift: Drift) -> None:
     assert refresh.parsed["grant_type"] == ["refresh_token"]
 
 
-def test_a_token_that_dies_in_mid_sync_is_refreshed_once(drift: Drift) -> None:
-    """Streams whose access token dies under them share one refresh, and miss nothing."""
+def test_a_token_that_expires_during_a_sync_is_refreshed_once(drift: Drift) -> None:
+    """Streams whose access token expires share one refresh, and lose no row."""
     streams = ("conversations", *CHILDREN)
     with Sandbox(drift, Options(access_token_uses=150)) as sandbox:
         (config,) = run("read", oauth(sandbox.url), catalog("users")).configs
         config["credentials"]["token_expiry_date"] = tomorrow()
         read = run("read", config, catalog(*streams))
         assert sandbox.journal.count(TOKEN_URL) == 2
-        assert sandbox.journal.statuses()[401] > 0, "the token never died"
+        assert sandbox.journal.statuses()[401] > 0, "the token never expired"
     assert_complete(read, drift, streams)
 
 
@@ -56,7 +56,7 @@ def test_a_token_that_dies_in_mid_sync_is_refreshed_once(drift: Drift) -> None:
     ids=["401 in its middle", "no access token"],
 )
 def test_a_refused_refresh_says_reauthenticate(refusal: dict[str, object], expiry: str, drift: Drift) -> None:
-    """Before a sync or in its middle: a refresh that yields no token tells the user what to do."""
+    """Before and during a sync, a failed refresh tells the user what to do."""
     with Sandbox(drift, faults=[Fault(TOKEN_URL, times=None, **refusal)]) as sandbox:  # type: ignore[arg-type]
         config = oauth(sandbox.url, access_token="revoked-token", token_expiry_date=expiry)
         read = run("read", config, catalog("users"))

@@ -1,4 +1,4 @@
-"""The budget keeps a sync below Drift's limits, and a throttle is waited out."""
+"""The budget keeps a sync below Drift's limits, and a throttled sync waits."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ WAIT = re.compile(r"Rate limit exceeded \(HTTP 429\)\. Retrying in ([\d.]+) seco
 
 
 def most_within(seconds: float, moments: Sequence[float]) -> int:
-    """The greatest number of moments in any stretch of time."""
+    """The maximum number of times within any period of this length."""
     return max(sum(start <= moment < start + seconds for moment in moments) for start in moments)
 
 
-def test_the_budget_holds_off_drifts_limit() -> None:
-    """A sync of messages that has the whole limit to itself, at the pace of the manifest, is never throttled."""
-    # Drift's 1,000 in 20 s without the burst that they allow at the beginning: it would hide a budget that is none.
+def test_the_budget_stays_below_drifts_limit() -> None:
+    """A sync of messages at the rate of the manifest, without other clients, is never throttled."""
+    # Drift's 1,000 in 20 seconds, without the initial burst, which would hide a missing budget.
     drift = Drift(conversations=300, messages_per_conversation=1)
     with Sandbox(drift, Options(rate_limit=(50, 1.0))) as sandbox:
         read = run("read", access_token(sandbox.url), catalog("messages"), pace=Pace(budget=1))
@@ -27,8 +27,8 @@ def test_the_budget_holds_off_drifts_limit() -> None:
         assert set(sandbox.journal.statuses()) == {200}, sandbox.journal.statuses()
 
 
-def test_reports_have_a_budget_of_their_own() -> None:
-    """Of more than 100 reports, since Drift cuts each, it is asked for no more than it allows in a minute."""
+def test_reports_have_their_own_budget() -> None:
+    """More than 100 reports, because Drift truncates each, stay within the allowed number per minute."""
     drift = Drift(conversations=400, history_days=1000)
     pace = Pace(budget=20)
     with Sandbox(drift, Options(rate_limit=None, reports_per_minute=None, reports_row_cap=10)) as sandbox:
@@ -40,7 +40,7 @@ def test_reports_have_a_budget_of_their_own() -> None:
 
 
 def test_a_shared_limit_slows_the_sync_down() -> None:
-    """A sync that others leave little of the limit is throttled, waits and finishes."""
+    """If other clients use most of the limit, the sync is throttled, waits and finishes."""
     drift = Drift(accounts=300, conversations=120)
     streams = ("accounts", "conversations", "messages", "conversation_metrics")
     with Sandbox(drift, Options(rate_limit=(60, 1.0), reports_per_minute=None)) as sandbox:
@@ -49,8 +49,8 @@ def test_a_shared_limit_slows_the_sync_down() -> None:
     assert_complete(read, drift, streams)
 
 
-def test_ten_minutes_of_throttling_fail_nothing() -> None:
-    """Ten minutes without another answer than 429 do not fail a sync, and the log tells each wait."""
+def test_ten_minutes_of_throttling_are_no_error() -> None:
+    """A sync survives ten minutes of 429 responses, and logs each wait."""
     drift = Drift(conversations=20)
     faults = [Fault(LIST, "status", status=429, times=30), Fault("/users/list", "status", status=429, times=30)]
     with Sandbox(drift, Options(rate_limit=None), faults=faults) as sandbox:

@@ -8,7 +8,7 @@ from integration_tests.connector import CHILDREN, EVERY_STREAM, PRIMARY_KEYS, Ru
 from sandbox import Drift, Options, Sandbox
 
 LISTS = ("accounts", "conversations")
-# What costs a request for each conversation is read whole in test_complete.py.
+# test_complete.py reads the streams with one request for each conversation.
 CHEAP_STREAMS = tuple(stream for stream in EVERY_STREAM if stream not in (*CHILDREN, "conversation_metrics"))
 SIZES = {
     "empty": Drift(accounts=0, conversations=0, users=0, teams=0, playbooks=0, landing_pages=0),
@@ -19,7 +19,7 @@ SIZES = {
 
 
 def assert_complete(read: Run, drift: Drift, streams: tuple[str, ...] = EVERY_STREAM) -> None:
-    """Every record of Drift was read once, and nothing else."""
+    """Check that every record of Drift was read once, and nothing else."""
     assert read.code == 0, read.error()
     for stream in streams:
         assert read.statuses[stream] == "COMPLETE", (stream, read.statuses)
@@ -39,7 +39,7 @@ def assert_complete(read: Run, drift: Drift, streams: tuple[str, ...] = EVERY_ST
     ],
 )
 def test_every_record_is_read_once(size: str, paging: str) -> None:
-    """In each generation of paging, with the maxima of each endpoint enforced, exactly Drift's keys are read."""
+    """In each generation of pagination, with all page maxima, exactly Drift's keys are read."""
     drift, streams = SIZES[size], CHEAP_STREAMS if size == "many pages" else EVERY_STREAM
     with Sandbox(drift, Options(paging=paging, over_limit="refuse", reports_per_minute=None)) as sandbox:
         read = run("read", access_token(sandbox.url), catalog(*streams))
@@ -54,9 +54,9 @@ def test_every_record_is_read_once(size: str, paging: str) -> None:
         ("empty_page_repeats", "links"),
     ],
 )
-def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) -> None:
-    """However Drift says that there is no further page, of messages too, the walk ends there, complete."""
-    # Some of these conversations have 50, 51 and 100 messages: one full page, one and a bit, two.
+def test_every_form_of_the_last_page_ends_the_read(last_page: str, paging: str) -> None:
+    """Whatever the last page looks like, of messages too, the read ends there and is complete."""
+    # Some conversations have 50, 51 and 100 messages: one full page, two pages, and two full pages.
     drift = Drift(accounts=130, conversations=100, users=1)
     streams = (*LISTS, "messages")
     with Sandbox(drift, Options(paging=paging, last_page=last_page, accounts_next="slash")) as sandbox:
@@ -65,7 +65,7 @@ def test_every_form_of_the_last_page_ends_the_walk(last_page: str, paging: str) 
 
 
 def test_the_verbs_work_in_our_script() -> None:
-    """`check`, `discover` and `read` do in our script what all other tests see them do in the CDK's."""
+    """`check`, `discover` and `read` work in our script as in the CDK's, which all other tests use."""
     script = "source-drift"
     drift = Drift(accounts=70, conversations=20, users=5)
     with Sandbox(drift, Options(reports_per_minute=None)) as sandbox:

@@ -1,4 +1,4 @@
-"""The part of `make prove` that fits into `make test`, and that it would see what it looks for."""
+"""A quick part of `make prove` for `make test`, and tests that `make prove` finds problems."""
 
 import sys
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ SMALL = {"conversations": 6, "accounts": 3, "users": 2, "meetings": 2, "history_
     [("status", {"status": 503}, False), ("status", {"status": 404}, True)],
     ids=["unavailable once", "always unknown"],
 )
-def test_no_cell_is_green_and_short(kind: str, details: Mapping[str, Any], lasts: bool) -> None:
-    """Each stream is complete, skips what is unknown with a line each, or fails with a sentence."""
+def test_no_case_is_green_and_incomplete(kind: str, details: Mapping[str, Any], lasts: bool) -> None:
+    """Each stream is complete, logs each skipped row, or fails with a clear message."""
     found = list(cells(kind, kind, details, lasts, Drift(**SMALL)))
     assert sorted(cell.stream for cell in found) == sorted(EVERY_STREAM)
     assert [cell for cell in found if not cell.is_sound] == []
@@ -30,8 +30,8 @@ def test_no_cell_is_green_and_short(kind: str, details: Mapping[str, Any], lasts
         assert {cell.outcome for cell in found} == {"complete"}
 
 
-def test_the_matrix_sees_what_is_wrong() -> None:
-    """A stream that ends green and short, and one that fails without a sentence for the user, are in the summary."""
+def test_the_matrix_finds_problems() -> None:
+    """The summary has streams that succeed with missing rows and streams that fail without a message."""
     sound = Cell("users", "reset", False, "COMPLETE", 0, 2, "", True, 0)
     wrong = [
         replace(sound, complete=False),
@@ -45,8 +45,10 @@ def test_the_matrix_sees_what_is_wrong() -> None:
     assert not section.is_sound
 
 
-def test_what_a_command_says_is_evidence(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """Its last line is on the page; one that fails or cannot be run is seen, and its output is shown."""
+def test_the_output_of_a_command_is_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The page has the last line of each command; a failed command is found, and its output is shown."""
     monkeypatch.setenv("ONLY", "a part")
     passes = (sys.executable, "-c", "print('Tests'); print('== 3 passed ==')")
     fails = (sys.executable, "-c", "import os; print(os.environ['SEED'], 'ONLY' in os.environ); raise SystemExit('no')")
@@ -65,8 +67,8 @@ QUICK = ("gzip that ends early", "a line break in a cursor")
 
 
 @pytest.mark.parametrize("case", [case for case in hostile.cases() if case.title in QUICK], ids=lambda case: case.title)
-def test_a_hostile_answer_is_refused_or_read(case: hostile.Case) -> None:
-    """The right rows or a clear error, and anything else would be seen."""
+def test_a_hostile_response_is_refused_or_read(case: hostile.Case) -> None:
+    """A hostile response gives the right rows or a clear error, and anything else would be found."""
     found = hostile.outcome(case)
     assert found.is_sound, found
     for wrong in (replace(case, rows=3), replace(case, rows=None, cause="another cause")):
@@ -74,8 +76,8 @@ def test_a_hostile_answer_is_refused_or_read(case: hostile.Case) -> None:
 
 
 @pytest.mark.parametrize(("credentials", "level"), [("access token", "INFO"), ("OAuth", "--debug")])
-def test_no_credential_is_said(credentials: str, level: str) -> None:
-    """No credential in any form, and at the usual level nothing that people wrote, where every answer is refused."""
+def test_no_credential_is_printed(credentials: str, level: str) -> None:
+    """If every response is an error, the output has no credential, and by default no message text."""
     drift = Drift(**SMALL)
     refused = [Fault("*", "status", status=403, times=None)]
     found = secrets.finding("read", credentials, level, "HTTP 403", refused, drift)
@@ -83,7 +85,7 @@ def test_no_credential_is_said(credentials: str, level: str) -> None:
 
 
 def test_a_credential_is_found_in_every_form() -> None:
-    """As it is, in a URL, in a form, in JSON and in base64."""
+    """The search finds a credential unchanged, in a URL, in a form, in JSON and in base64."""
     assert secrets.forms('a/b+c "d"') == {
         'a/b+c "d"',
         "a%2Fb%2Bc%20%22d%22",

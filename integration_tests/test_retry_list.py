@@ -1,4 +1,4 @@
-"""A conversation that fails for good costs its own requests alone: its id travels in the state until it can be read."""
+"""A conversation that always fails costs only its own requests: its ID stays in the state until it can be read."""
 
 import time
 from collections import Counter
@@ -11,7 +11,7 @@ from sandbox import Drift, Fault, Options, Sandbox
 
 HOUR = 3_600_000
 ATTEMPTS = 8
-# What an idle sync reads of a child: the newest conversation, and those that lie within the look-back before it.
+# The children that a sync without changes reads: the newest conversation and those in the look-back.
 IDLE = 5
 
 
@@ -25,7 +25,7 @@ def nth_newest(drift: Drift, place: int) -> int:
 
 
 def sync(sandbox: Sandbox, saved: list[dict[str, Any]], *streams: str) -> tuple[Run, Counter[str]]:
-    """A sync that goes on from a state, and how often it asked for each path."""
+    """A sync that continues from a state, and the number of requests for each path."""
     sandbox.journal.clear()
     read = run("read", access_token(sandbox.url), catalog(**dict.fromkeys(streams, "incremental")), saved)
     return read, Counter(request.path for request in sandbox.journal)
@@ -37,7 +37,7 @@ def unread(read: Run, stream: str) -> list[Any]:
 
 @pytest.mark.parametrize("place", [0, 60], ids=["newest", "in the middle"])
 def test_a_conversation_that_always_fails_costs_its_attempts(place: int) -> None:
-    """One of 120 answers 504 for ever: later syncs ask for it eight times and stay idle; once healed, it comes."""
+    """One of 120 conversations always returns 504: later syncs only retry it; once it succeeds, it is read."""
     streams = ("messages", "conversation_details")
     drift = old_drift(120)
     bad = nth_newest(drift, place)
@@ -70,7 +70,7 @@ def test_a_conversation_that_always_fails_costs_its_attempts(place: int) -> None
 
 
 def test_a_first_sync_with_one_failing_conversation_saves_its_state() -> None:
-    """One of 2,000, read while they are listed, answers 400 for ever: all others are saved and not read again."""
+    """One of 2,000 conversations always returns 400: all others are saved and not read again."""
     drift = old_drift(2000)
     bad = nth_newest(drift, 200)
     fault = Fault(f"/conversations/{bad}/messages", "status", status=400, times=None)

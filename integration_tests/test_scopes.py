@@ -1,11 +1,11 @@
-"""A token without a scope: the streams that need it fail after a few requests and say so, and all others are read."""
+"""Without a scope, the streams that need it fail after a few requests and say so; all others are complete."""
 
 import pytest
 
 from integration_tests.connector import CHILDREN, EVERY_STREAM, TOKEN, access_token, catalog, run
 from sandbox import ALL_SCOPES, Drift, Options, Sandbox
 
-# What hangs on the conversations needs their list as well.
+# The children of conversations also need the list.
 NEEDS = {
     "account_read": {"accounts"},
     "contact_read": {"contacts", "contacts_by_email"},
@@ -14,7 +14,7 @@ NEEDS = {
     "user_read": {"users", "meetings", "teams"},
     "conversation_read": {"conversations", *CHILDREN, "conversation_metrics", "conversation_stats"},
 }
-# Ten contacts tell a missing scope from one that may not be read; as many again are on their way.
+# Ten contacts show that the scope is missing; up to ten more are in progress.
 MOST_REQUESTS = 30
 
 
@@ -23,8 +23,8 @@ MOST_REQUESTS = 30
     [("contact_read", "playbook_read", "user_read"), ("conversation_read", "account_read", "all_contact_read")],
     ids=" and ".join,
 )
-def test_a_missing_scope_fails_what_needs_it(missing: tuple[str, ...]) -> None:
-    """The streams that need a scope fail with a message that names it, and nothing else does."""
+def test_a_missing_scope_fails_its_streams(missing: tuple[str, ...]) -> None:
+    """The streams that need a scope fail with a message that names it, and no other stream fails."""
     drift = Drift(conversations=150, accounts=20, messages_per_conversation=1)
     held = tuple(scope for scope in ALL_SCOPES if scope not in missing)
     with Sandbox(drift, Options(tokens={TOKEN: held}, rate_limit=None, reports_per_minute=None)) as sandbox:
@@ -36,7 +36,7 @@ def test_a_missing_scope_fails_what_needs_it(missing: tuple[str, ...]) -> None:
     assert failed == set().union(*(NEEDS[scope] for scope in missing))
     for scope in missing:
         for stream in NEEDS[scope]:
-            # The children ask for the list first, in its name.
+            # The children request the list first.
             named = "conversations" if stream in CHILDREN and scope == "conversation_read" else stream
             start = f"The token is missing the {scope} scope, which the {named} stream needs."
             assert read.error(stream).startswith(start), (stream, read.error(stream))

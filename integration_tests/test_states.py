@@ -1,4 +1,4 @@
-"""Whatever state is saved: a sync goes on from it or says clearly why not, and is never green and empty."""
+"""With any saved state, a sync continues from it or says why not, and is never green and empty."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ def now() -> int:
 
 
 def saved(stream: str, moment: Any) -> dict[str, Any]:
-    """A state of a stream as this connector writes it."""
+    """The state of a stream, as this connector writes it."""
     if stream in CHILDREN:
         return {
             "use_global_cursor": True,
@@ -30,7 +30,7 @@ def saved(stream: str, moment: Any) -> dict[str, Any]:
 
 
 def sync(sandbox: Sandbox, states: dict[str, Any], **config: Any) -> Run:
-    """An incremental sync of these streams from these states."""
+    """An incremental sync of these streams, from these states."""
     messages = [state_of(stream, state) for stream, state in states.items()]
     return run("read", access_token(sandbox.url, **config), catalog(**dict.fromkeys(states, "incremental")), messages)
 
@@ -46,14 +46,14 @@ def sandbox(drift: Drift) -> Sandbox:
 
 
 def without_retry_list(stream: str) -> dict[str, Any]:
-    """A state as it was before the retry list was in it; meetings were dated by `slotStart`."""
+    """A state from before the retry list, when the cursor of meetings was `slotStart`."""
     state = saved(stream, "1400000000000")
     state.get("parent_state", {}).pop("unread", None)
     return {"slotStart": "1400000000000"} if stream == "meetings" else state
 
 
 def test_a_state_of_an_earlier_version_reads_everything(sandbox: Sandbox, drift: Drift) -> None:
-    """From a state that is older than all that Drift holds, without a retry list, every stream is read whole."""
+    """From an old state without a retry list, before all rows of Drift, every stream is read completely."""
     with sandbox:
         read = sync(sandbox, {stream: without_retry_list(stream) for stream in INCREMENTAL})
     assert read.code == 0, read.error()
@@ -63,7 +63,7 @@ def test_a_state_of_an_earlier_version_reads_everything(sandbox: Sandbox, drift:
 
 
 def test_a_state_in_the_middle_reads_what_follows(sandbox: Sandbox, drift: Drift) -> None:
-    """From a state in the middle the younger half comes, with the look-back's; meetings come whole each time."""
+    """From a state in the middle, the newer half and the look-back are read; meetings are always read completely."""
     rows = sorted(drift.expected("conversations"), key=lambda row: row["updatedAt"])
     middle = rows[30]["updatedAt"]
     with sandbox:
@@ -79,8 +79,8 @@ def test_a_state_in_the_middle_reads_what_follows(sandbox: Sandbox, drift: Drift
     assert sorted(read.keys("meetings")) == sorted(drift.keys("meetings"))
 
 
-def test_conversations_of_odd_times_lose_nothing() -> None:
-    """Conversations whose `updatedAt` is missing, no time, the same, earlier than before or ahead: all are read."""
+def test_conversations_with_unusual_times_are_read() -> None:
+    """Conversations are read even if `updatedAt` is missing, invalid, equal, earlier than before or in the future."""
     drift = Drift(conversations=160, ties=30, now=now() - HOUR, messages_per_conversation=2)
     rows = list(drift.expected("conversations"))
     streams = ("conversations", "messages", "conversation_details")

@@ -1,4 +1,4 @@
-"""What published 0.4.x and 0.2.x saved runs unchanged, and the config that it becomes is handed back."""
+"""Configs of the published 0.4.x and 0.2.x work unchanged, and the migrated config is emitted."""
 
 import json
 from collections import Counter
@@ -23,13 +23,13 @@ def drift() -> Drift:
 
 
 def address_of(drift: Drift) -> str:
-    """The address of some contact of the conversations."""
+    """The address of a contact of the conversations."""
     emails = (contact["attributes"].get("email") for contact in drift.expected("contacts"))
     return next(email for email in emails if email)
 
 
 def saved_catalog() -> dict[str, Any]:
-    """All five streams as a connection of 0.4.x has them: full refresh, the old schema and the old key."""
+    """All five streams of a 0.4.x connection: full refresh, the old schemas and the old key."""
     return {
         "streams": [
             {
@@ -48,9 +48,9 @@ def saved_catalog() -> dict[str, Any]:
 
 
 def saved_config(kind: str, email: str, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A config that an old version saved, and what it becomes; the flat one of 0.2.x has no address.
+    """A config of an old version, and its migrated form; the flat one of 0.2.x has no address.
 
-    Of the OAuth kind the access token has run out meanwhile, since 0.4.x never renewed it.
+    With OAuth, the access token has expired, because 0.4.x never renewed it.
     """
     if kind == "flat":
         return {"access_token": TOKEN, "api_url": url}, access_token(url)
@@ -67,8 +67,8 @@ def saved_config(kind: str, email: str, url: str) -> tuple[dict[str, Any], dict[
         ("flat", False, "read"),
     ],
 )
-def test_a_saved_config_runs_and_is_handed_back(kind: str, has_address: bool, verb: str, drift: Drift) -> None:
-    """Whatever runs first after the upgrade works with the saved config, and hands the platform today's."""
+def test_a_saved_config_is_migrated_and_emitted(kind: str, has_address: bool, verb: str, drift: Drift) -> None:
+    """The first command after the upgrade works with the saved config, and emits the current form."""
     with Sandbox(drift) as sandbox:
         email = address_of(drift) if has_address else PLACEHOLDER
         before, now = saved_config(kind, email, sandbox.url)
@@ -84,8 +84,8 @@ def test_a_saved_config_runs_and_is_handed_back(kind: str, has_address: bool, ve
         assert_complete(ran, drift, STREAMS)
 
 
-def test_each_run_goes_on_from_the_config_of_the_one_before(drift: Drift) -> None:
-    """As a platform does it: check, discover and read share the one refresh whose tokens the first handed back."""
+def test_each_run_uses_the_emitted_config_of_the_previous_one(drift: Drift) -> None:
+    """As on a platform, check, discover and read share the refresh of the first command."""
     with Sandbox(drift) as sandbox:
         config, _ = saved_config("oauth2.0", PLACEHOLDER, sandbox.url)
         for verb, streams in {"check": None, "discover": None, "read": saved_catalog()}.items():
@@ -96,7 +96,7 @@ def test_each_run_goes_on_from_the_config_of_the_one_before(drift: Drift) -> Non
 
 
 def test_a_saved_connection_reads_everything(drift: Drift) -> None:
-    """With what a full refresh of 0.4.x left for a state, every row comes."""
+    """With the state of a full refresh of 0.4.x, every row is read."""
     state = {"__ab_no_cursor_state_message": True}
     states = [{"type": "STREAM", "stream": {"stream_descriptor": {"name": n}, "stream_state": state}} for n in STREAMS]
     with Sandbox(drift) as sandbox:
@@ -105,8 +105,8 @@ def test_a_saved_connection_reads_everything(drift: Drift) -> None:
     assert_complete(read, drift, STREAMS)
 
 
-def test_the_saved_address_moves_to_a_stream_of_its_own(drift: Drift) -> None:
-    """`contacts_by_email` gives the contacts of the saved address, which `contacts` was before."""
+def test_the_saved_address_moves_to_its_own_stream(drift: Drift) -> None:
+    """`contacts_by_email` has the contacts with the saved address, as `contacts` had before."""
     with Sandbox(drift) as sandbox:
         email = address_of(drift)
         config, _ = saved_config("access_token", email, sandbox.url)
@@ -117,7 +117,7 @@ def test_the_saved_address_moves_to_a_stream_of_its_own(drift: Drift) -> None:
 
 
 def test_a_saved_selection_costs_what_the_migration_page_says(drift: Drift) -> None:
-    """One request a contact, one a conversation and each further 50 messages, and one list for all of them."""
+    """One request per contact, one per conversation and each further 50 messages, and one list for all of them."""
     with Sandbox(drift) as sandbox:
         config, _ = saved_config("access_token", PLACEHOLDER, sandbox.url)
         run("read", config, saved_catalog())
@@ -127,7 +127,7 @@ def test_a_saved_selection_costs_what_the_migration_page_says(drift: Drift) -> N
         ]
     threads = Counter(row["conversationId"] for row in drift.expected("messages"))
     assert asked == [
-        # The conversations, the messages and the contacts each look at its head once more.
+        # Conversations, messages and contacts each request its first page once more.
         ceil(drift.count("conversations") / 50) + 3,
         sum(ceil(threads[thread] / 50) or 1 for thread in drift.keys("conversations")),
         len({row["contactId"] for row in drift.expected("conversations")}),

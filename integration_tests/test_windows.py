@@ -1,4 +1,4 @@
-"""What Drift cuts off without a word is asked for in smaller windows, and all of it arrives."""
+"""Silently truncated windows are requested in parts, and all rows arrive."""
 
 import json
 import time
@@ -13,8 +13,8 @@ DAY = 86_400_000
 MEETINGS = "/users/meetings/org"
 
 
-def test_a_report_that_is_cut_within_a_millisecond_is_an_error() -> None:
-    """Where the narrowest window still holds more rows than Drift gives, the stream fails and says why."""
+def test_a_report_truncated_within_a_millisecond_is_an_error() -> None:
+    """If the narrowest window has more rows than Drift returns, the stream fails and says why."""
     drift = Drift(conversations=30, ties=10, history_days=20)
     oldest = min(row["updatedAt"] for row in drift.expected("conversations"))
     start = time.strftime("%Y-%m-%d", time.gmtime((oldest - DAY) / 1000))
@@ -28,8 +28,8 @@ def test_a_report_that_is_cut_within_a_millisecond_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("shown", "dialects"), [(260, ("meetings-limit-clamped-to-100",)), (2000, ())], ids=["clamped", "as documented"]
 )
-def test_more_meetings_than_an_answer_holds_are_all_read(shown: int, dialects: tuple[str, ...]) -> None:
-    """Drift gives 1,000 meetings at most, or 100 without a word: with more in the range, parts of it are read."""
+def test_more_meetings_than_a_response_can_have_are_all_read(shown: int, dialects: tuple[str, ...]) -> None:
+    """Drift returns 1,000 meetings at most, or silently 100; if there are more, parts of the range are read."""
     drift = Drift(conversations=100, meetings=shown * 2)
     with Sandbox(drift, Options(dialects=dialects)) as sandbox:
         read = run("read", access_token(sandbox.url), catalog("meetings"))
@@ -46,8 +46,8 @@ class Calendar(Drift):
             self._meetings = [one | fields if one == row else one for one in self._meetings or []]
 
 
-def test_a_meeting_that_is_moved_to_an_earlier_hour_replaces_the_old_row() -> None:
-    """Of the two rows of its key, a destination that keeps the greater declared cursor keeps the newer one."""
+def test_a_meeting_moved_to_an_earlier_time_replaces_the_old_row() -> None:
+    """A destination that keeps the greater cursor of two rows with one key keeps the newer row."""
     drift = Calendar(conversations=20, meetings=20)
     rows = list(drift.expected("meetings"))
     moved = max(rows, key=lambda row: row["slotStart"])
@@ -68,7 +68,7 @@ def key(row: dict[str, object]) -> str:
 
 
 def kept_by_a_destination(cursor: str, *reads: Run) -> dict[str, dict[str, object]]:
-    """The rows by key: of two the one with the greater cursor, of equal ones the later."""
+    """The rows by key: the one with the greater cursor, or the later one if they are equal."""
     kept: dict[str, dict[str, object]] = {}
     for read in reads:
         for row in read.records("meetings"):

@@ -1,4 +1,4 @@
-"""A response before it is sent to the client."""
+"""A response, before it is sent to the client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """An HTTP answer before it is sent; `content` is JSON unless it is bytes. Headers without a value are left out."""
+    """An HTTP response; `content` is JSON unless it is bytes. Headers without a value are not sent."""
 
     status: int
     content: Any

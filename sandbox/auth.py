@@ -25,7 +25,7 @@ class Grant:
 
 
 class Authority:
-    """Issues, counts and refuses tokens. Times of `clock` are monotonic seconds."""
+    """Issues, counts and refuses tokens. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class Authority:
         self._dead.add(token)
 
     def label(self, options: Options, authorization: str | None) -> str | None:
-        """Return the name of a known bearer token, `unknown` for another one, None without one."""
+        """Return the name of the bearer token, `unknown` for an unknown one, None if there is none."""
         token = _bearer(authorization)
         if token is None:
             return None
@@ -53,8 +53,8 @@ class Authority:
         """Return the grant of a request's bearer token and count its use.
 
         Raises:
-            ApiError: 401 for no token or one that is unknown, expired or used up; 403 (or what the options say) when
-                it lacks `scope`. Scopes are frozen into a token when it is issued (devdocs: faqs).
+            ApiError: 401 for a missing, unknown, expired or used-up token; 403 (or the status in the options) if
+                it lacks `scope`. The scopes of a token are fixed when it is issued (devdocs: faqs).
         """
         token = _bearer(authorization)
         grant = self._grant(options, token) if token else None
@@ -68,10 +68,10 @@ class Authority:
         return grant
 
     def info(self, options: Options, token: str) -> dict[str, Any]:
-        """Return what `POST /app/token_info` tells of a token (devdocs: get-token-information).
+        """Return the response of `POST /app/token_info` (devdocs: get-token-information).
 
         Raises:
-            ApiError: 400 if the token is not known.
+            ApiError: 400 if the token is unknown.
         """
         grant = self._grant(options, token)
         if grant is None or not self._alive(grant) or options.token_info == "400":
@@ -92,7 +92,7 @@ class Authority:
         """Issue tokens for a refresh token or an authorization code.
 
         Raises:
-            ApiError: 400 for a missing field, an unknown grant type or a grant that is spent or unknown; 401 for a
+            ApiError: 400 for a missing field, an unknown grant type or a grant that is used up or unknown; 401 for a
                 wrong client.
         """
         for name in ("client_id", "client_secret", "grant_type"):

@@ -1,7 +1,7 @@
 """The sandbox's data before any change: each row is computed from the seed and its number.
 
-No row is stored. A conversation's times follow from its number alone and never fall as it rises, so the newest-first
-list needs no sorting whatever its size.
+No row is stored. A conversation's times depend only on its number, and a higher number never has an earlier time. So
+the newest-first list needs no sorting, whatever its size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 ORG_ID = 1_204_077
 STATUSES = ("open", "closed", "pending", "bulk_sent")
 STATUS_IDS = {1: "open", 2: "closed", 3: "pending"}
-# devdocs: conversation-reporting. `status` and `botStatus` can be filtered by but not asked for.
+# devdocs: conversation-reporting. `status` and `botStatus` are valid filters, but not valid metrics.
 METRICS = (
     "createdAt",
     "updatedAt",
@@ -47,7 +47,7 @@ _TEAM_ID, _TEAM_STEP = 88_105, 3
 _ACCOUNT_PREFIX = 5_184_712
 _ATTACHMENT_IDS = range(9_000_000, 9_000_000 + (1 << 15))
 
-# Threads that need a second and third page, and one of exactly one page, at fixed places of every 199 conversations.
+# Threads with two and three pages, and one with exactly one page, at fixed places in every 199 conversations.
 _LONG_EVERY = 199
 _LONG_THREADS = {7: 51, 57: 100, 107: 120, 157: 50}
 _LONG_LEAST_MEAN = 3.0
@@ -83,7 +83,7 @@ _TABLE = 4096
 
 
 class Course(NamedTuple):
-    """How one conversation went: the spans are milliseconds, counted from its creation."""
+    """The course of one conversation; durations are milliseconds since its creation."""
 
     status: str
     messages: int
@@ -100,7 +100,7 @@ class Course(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One message of a conversation without its words."""
+    """One message of a conversation, without its text."""
 
     author: str
     author_id: int
@@ -109,7 +109,7 @@ class Turn(NamedTuple):
 
 
 class Blueprint:
-    """The unchanged rows of one seeded Drift. Numbers passed in are row numbers from 0, oldest first."""
+    """The unchanged rows of one Drift. All numbers are row numbers, from 0 for the oldest."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Blueprint:
             raise ValueError(f"ties={ties} is more than the {conversations} conversations there are")
         self.accounts, self.conversations, self.contacts, self.users = accounts, conversations, contacts, users
         self.meetings, self.teams, self.playbooks, self.landing_pages = meetings, teams, playbooks, landing_pages
-        # Beside the listed rows there are soft-deleted accounts and switched-off playbooks, which only ids still name.
+        # There are also soft-deleted accounts and inactive playbooks, which are not listed but have IDs.
         self.deleted_accounts = accounts // 20
         self.inactive_playbooks = playbooks // 4
         self._tie_from = (conversations - ties) // 2
@@ -151,11 +151,11 @@ class Blueprint:
                 ("conversation", "order", "contact_order", "message", "contact", "account", "user", "meeting", "other")
             )
         }
-        # A row of the list draws its bits from two tables: a quarter of the time that mixing takes.
+        # Two tables of random bits for the rows of the list take a quarter of the time of mixing.
         salt = self._salts["conversation"]
         self._low_bits = [mix(salt ^ number) for number in range(_TABLE)]
         self._high_bits = [mix(salt ^ number) for number in range(_TABLE, 2 * _TABLE)]
-        # Neighbours in a page share their blocks.
+        # Neighbors on a page share their blocks.
         self._id_mask = lru_cache(maxsize=1024)(self._make_id_mask)
         self._contact_mask = lru_cache(maxsize=1024)(self._make_contact_mask)
         self._lengths, self._long_threads = _thread_lengths(messages_per_conversation)
@@ -185,7 +185,7 @@ class Blueprint:
         return _CONVERSATION_ID + _CONVERSATION_STEP * self._shuffled(number)
 
     def conversation_number(self, conversation_id: int) -> int | None:
-        """Return the number of the conversation with that id, also past the last one, or None for an impossible id."""
+        """Return the number of the conversation with this ID, even after the last one, or None for an impossible ID."""
         shuffled, rest = divmod(conversation_id - _CONVERSATION_ID, _CONVERSATION_STEP)
         return None if rest or shuffled < 0 else self._shuffled(shuffled)
 
@@ -193,15 +193,15 @@ class Blueprint:
         return number ^ self._id_mask(number >> 6)
 
     def _make_id_mask(self, block: int) -> int:
-        # Ids do not follow updatedAt in Drift. Exchanging neighbors of 64 keeps the way back a single step; within a
-        # tie the ids must rise with the number, because the list orders by (updatedAt, id).
+        # In Drift, IDs are not in the order of updatedAt. Swapping within 64 neighbors is easy to reverse. Within a
+        # tie, the IDs must rise with the number, because the list is sorted by (updatedAt, id).
         first, last = block << 6, (block << 6) + 63
         if last >= self.conversations or (first < self._tie_to and last >= self._tie_from):
             return 0
         return self._draw("order", block) & 63
 
     def contact_number_of(self, number: int) -> int:
-        """Return the contact of a conversation; neighbors in time share one, and every contact has a conversation."""
+        """Return the contact of a conversation; neighbors in time share contacts, and each contact has one or more."""
         if number >= self.conversations:
             return self._draw("contact_order", number) % max(1, self.contacts)
         return self._contact_shuffled(number) * self.contacts // self.conversations
@@ -243,14 +243,14 @@ class Blueprint:
         )
 
     def conversation(self, number: int, updated_at: int | None = None) -> Row:
-        """Return a conversation as the list sends it; `updated_at` dates one that has no place of its own."""
+        """Return a conversation as the list sends it; `updated_at` overrides the time that follows from the number."""
         return self.rows(range(number, number + 1), updated_at)[0]
 
     def rows(self, numbers: range, updated_at: int | None = None) -> list[Row]:
         """Return conversations as the list sends them.
 
-        The steps of `updated_at`, `course` and `conversation_id` once more, without a call or an object for each: the
-        list is read a million rows at a time, and this loop is nine tenths of it.
+        This repeats `updated_at`, `course` and `conversation_id` without calls and objects, because tests read lists
+        of a million rows, and this loop takes 90 percent of that time.
         """
         low, high, mask, lengths, plans = self._low_bits, self._high_bits, _TABLE - 1, self._lengths, self._plans
         long_threads, bulk_messages, at = self._long_threads.get, self._bulk_messages, self.timeline.at
@@ -296,7 +296,7 @@ class Blueprint:
         return rows
 
     def details(self, number: int) -> Row:
-        """Return what only the one-conversation call adds, keys absent when unset."""
+        """Return the fields that only the endpoint of one conversation adds; unset keys are missing."""
         bits = self._draw("other", number)
         more: Row = {}
         agents = self.agents_of(number) if self.course(number).human else ()
@@ -318,7 +318,7 @@ class Blueprint:
         return (first, second) if bits >> 16 & 7 == 0 and second != first else (first,)
 
     def turns(self, number: int, created_at: int) -> Iterator[Turn]:
-        """Yield the messages of a conversation, oldest first, without their words."""
+        """Yield the messages of a conversation, oldest first, without their text."""
         course = self.course(number)
         bits = self._bits(number)
         scale = 768 + (bits >> 20 & 511)
@@ -420,7 +420,7 @@ class Blueprint:
         return None if rest or number < 0 else number
 
     def contact_email(self, number: int) -> str | None:
-        """Return the address of a contact, None for an anonymous visitor; now and then two contacts share one."""
+        """Return the address of a contact, or None for an anonymous visitor; some contacts share an address."""
         if number % 40 == 1:
             number -= 1
         bits = self._draw("contact", number)
@@ -546,11 +546,11 @@ class Blueprint:
         }
 
     def meeting(self, number: int) -> Row:
-        """Return a booked meeting: some are older than the 30 days that Drift keeps, some lie up to 60 days ahead."""
-        # Every 25th is the previous one once more: a meeting of two agents is one slug with two rows.
+        """Return a booked meeting: some are older than the 30 days that Drift keeps, some are up to 60 days ahead."""
+        # Every 25th meeting has the slug of the previous one: a meeting with two agents is one slug with two rows.
         twin = number % 25 == 24
         bits = self._draw("meeting", number - 1 if twin else number)
-        # Nothing starts near the edge of the history, so that what is listed does not change during a test.
+        # No meeting starts near the limit of 30 days, so that the list does not change during a test.
         day = (bits >> 8) % 120 - 60
         if day in (-30, -31):
             day = -29
@@ -633,7 +633,7 @@ class Blueprint:
 
 
 def _thread_lengths(mean: float) -> tuple[tuple[int, ...], dict[int, int]]:
-    """Return a table of usual thread lengths and the places of long threads; together they have that mean."""
+    """Return a table of usual thread lengths and the places of long threads; together they have the given mean."""
     if mean < 0:
         raise ValueError(f"messages_per_conversation must not be negative, but is {mean}")
     long_threads = _LONG_THREADS if mean >= _LONG_LEAST_MEAN else {}
@@ -652,7 +652,7 @@ def _plan(messages: int, flags: int, agents: bool) -> tuple[int, bool, int, int,
 
 
 def _by_rank(agents: tuple[int, ...]) -> tuple[int, ...]:
-    """Return 256 agents drawn so that the n-th carries about 1/n of the first one's load; none if there are none."""
+    """Return 256 draws, in which agent n has about 1/n of the first agent's load; empty without agents."""
     if not agents:
         return ()
     whole = sum(1 / rank for rank in range(1, len(agents) + 1))

@@ -18,7 +18,7 @@ _MOST_CHANGES = 100_000
 
 
 class Controlled(Protocol):
-    """What the control endpoints look into."""
+    """What the control endpoints need."""
 
     drift: Drift
     journal: Journal

@@ -42,26 +42,26 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
-"""As the value of a changed field: the key is absent from the row."""
+"""As the value of a changed field, removes the key from the row."""
 
 Place = tuple[int, int]
 """The position of a conversation in the list: (updatedAt, id), highest first."""
 
 
 class Page(NamedTuple):
-    """A stretch of the conversation list, newest first."""
+    """A part of the conversation list, newest first."""
 
     rows: list[Row]
     last: Place | None
-    """Where the last row stands; None for an empty page."""
+    """The place of the last row; None for an empty page."""
     offset: int
-    """How many rows of the list come before the end of this page."""
+    """The number of rows of the list up to the end of this page."""
     more: bool
 
 
 @dataclass(slots=True)
 class _Conversation:
-    """A conversation that was added or changed and so left the blueprint."""
+    """A conversation that was added or changed, and is no longer in the blueprint."""
 
     number: int
     true_id: int
@@ -181,17 +181,17 @@ class Drift:
         self._next_user = users
         self._meetings: list[Row] | None = None
 
-    # What a sync must deliver
+    # The expected rows
 
     def expected(self, stream: str, *, emails: Sequence[str] = ()) -> Iterator[Row]:
         """Yield every row that a complete sync of `stream` must deliver, as Drift sends it, lazily.
 
-        `conversation_metrics` rows hold all of `METRICS`, in that order; `conversation_stats` rows are
-        `{"status": "OPEN", "count": 3}`; `contacts_by_email` needs the addresses. Each row is as it stands when it is
-        yielded.
+        `conversation_metrics` rows contain all of `METRICS`, in that order; `conversation_stats` rows are
+        `{"status": "OPEN", "count": 3}`; `contacts_by_email` needs the addresses. A row has the values of the moment
+        when it is yielded.
 
         Raises:
-            ValueError: there is no such stream (`token_info` is no data of Drift's).
+            ValueError: there is no such stream (`token_info` has no rows here).
         """
         streams: dict[str, Callable[[], Iterator[Row]]] = {
             "accounts": lambda: iter(self.account_page(0, self.account_count())[0]),
@@ -227,7 +227,7 @@ class Drift:
         return (tuple(row.get(name) for name in names) for row in rows)
 
     def count(self, stream: str, *, emails: Sequence[str] = ()) -> int:
-        """Return the number of expected rows; immediate except for messages and contacts, which visit each one."""
+        """Return the number of expected rows; slow for messages and contacts, which are counted one by one."""
         with self._lock:
             if stream == "conversations":
                 return self._total()
@@ -242,7 +242,7 @@ class Drift:
         return sum(1 for _ in self.expected(stream, emails=emails))
 
     def metrics(self, conversation_id: int) -> dict[str, int | str]:
-        """Return every metric of a conversation, `"NaN"` where it has none (devdocs: conversation-reporting).
+        """Return every metric of a conversation, `"NaN"` if it has no value (devdocs: conversation-reporting).
 
         Raises:
             KeyError: there is no such conversation.
@@ -255,7 +255,7 @@ class Drift:
     def add_conversation(self, at: int | None = None, **fields: Any) -> int:
         """Add a conversation with generated messages that was last updated at `at` (default: now); return its id.
 
-        `fields` replace generated ones: `contactId`, `status`, `relatedPlaybookId`, `participants`, `createdAt`…
+        `fields` replaces generated fields: `contactId`, `status`, `relatedPlaybookId`, `participants`, `createdAt`…
         """
         with self._lock:
             number, self._next_conversation = self._next_conversation, self._next_conversation + 1
@@ -273,15 +273,15 @@ class Drift:
             return true_id
 
     def touch(self, conversation_id: int, at: int | None = None) -> int:
-        """Move a conversation's `updatedAt` to `at`, or to now and later than before; return it."""
+        """Set a conversation's `updatedAt` to `at`, or to now but always later than before; return it."""
         with self._lock:
             changed = self._change(conversation_id)
             return self._move(changed, at)
 
     def update_conversation(self, conversation_id: int, at: int | None = None, **fields: Any) -> None:
-        """Set fields to any value, also one Drift should not send; `MISSING` leaves the key out.
+        """Set fields to any value, even one that Drift should not send; `MISSING` removes the key.
 
-        `updatedAt` moves as by `touch` unless `fields` name it. An `updatedAt` that is an integer also decides the
+        `updatedAt` changes as in `touch`, unless `fields` contains it. An integer `updatedAt` also determines the
         place in the list; with any other value the conversation keeps its place.
         """
         with self._lock:
@@ -291,7 +291,7 @@ class Drift:
             self._assign(changed, fields)
 
     def delete_conversation(self, conversation_id: int, *, still_listed: bool = False) -> None:
-        """Remove a conversation from list and by id (404); with `still_listed` the list has not noticed yet."""
+        """Delete a conversation: its ID returns 404, and it leaves the list unless `still_listed`."""
         with self._lock:
             changed = self._change(conversation_id)
             if still_listed:
@@ -302,7 +302,7 @@ class Drift:
             self._deleted.add(changed.true_id)
 
     def add_message(self, conversation_id: int, at: int | None = None, **fields: Any) -> int:
-        """Append a message (by the contact, unless `author` says otherwise), touch the conversation; return its id."""
+        """Append a message (by default from the contact) and touch the conversation; return the message's ID."""
         with self._lock:
             changed = self._change(conversation_id)
             messages = self._thread(changed)
@@ -323,7 +323,7 @@ class Drift:
     def edit_message(
         self, conversation_id: int, message_id: int | None = None, at: int | None = None, **fields: Any
     ) -> int:
-        """Change a message (the last by default) and touch its conversation; return the message's id.
+        """Change a message (the last by default) and touch its conversation; return the message's ID.
 
         Raises:
             KeyError: the conversation or the message does not exist.
@@ -353,7 +353,7 @@ class Drift:
             contact.row["attributes"] = _with(contact.row["attributes"], attributes)
 
     def delete_contact(self, contact_id: int) -> None:
-        """Remove a contact: 404 from now on, while its conversations still name it."""
+        """Delete a contact: its ID returns 404, but its conversations still refer to it."""
         with self._lock:
             self._change_contact(contact_id).deleted = True
 
@@ -373,7 +373,7 @@ class Drift:
             self._accounts.changed[number] = _with(row, fields)
 
     def delete_account(self, account_id: str) -> None:
-        """Soft-delete an account: the list hides it, get-one shows `deleted: true`."""
+        """Soft-delete an account: the list leaves it out, and its own endpoint shows `deleted: true`."""
         with self._lock:
             number = self._account_number(account_id)
             self.update_account(account_id, deleted=True)
@@ -391,7 +391,7 @@ class Drift:
             self._users = [row for row in self._users if row["id"] != user_id]
 
     def touch_some(self, count: int) -> list[int]:
-        """Touch up to `count` conversations drawn from the whole list; return their ids."""
+        """Touch up to `count` random conversations of the whole list; return their IDs."""
         with self._lock:
             chosen = self._some(count)
             for conversation_id in chosen:
@@ -399,7 +399,7 @@ class Drift:
             return chosen
 
     def delete_some(self, count: int) -> list[int]:
-        """Delete up to `count` conversations drawn from the whole list; return their ids."""
+        """Delete up to `count` random conversations of the whole list; return their IDs."""
         with self._lock:
             chosen = self._some(count)
             for conversation_id in chosen:
@@ -415,10 +415,10 @@ class Drift:
                 self.delete_account(account_id)
             return chosen
 
-    # What the endpoints ask for
+    # Used by the endpoints
 
     def conversations_after(self, place: Place | None, limit: int, statuses: Sequence[str] = ()) -> Page:
-        """Return the conversations below `place` (None: from the newest on): stable while rows change."""
+        """Return the conversations after `place` (None: from the newest); stable while rows change."""
         with self._lock:
             if place is None:
                 return self._page(self._base.conversations - 1, len(self._moved) - 1, 0, limit, statuses)
@@ -430,7 +430,7 @@ class Drift:
             return self._page(rank - 1, moved - 1, before, limit, statuses)
 
     def conversations_from(self, offset: int, limit: int, statuses: Sequence[str] = ()) -> Page:
-        """Return the conversations from the offset-th on (0: the newest): rows shift when others move past them."""
+        """Return the conversations from an offset (0: the newest); rows shift when others move past them."""
         with self._lock:
             if not statuses:
                 return self._page(*self._seek(offset), min(offset, self._total()), limit, statuses)
@@ -444,13 +444,13 @@ class Drift:
             return self._page(base, moved, skipped, limit, statuses)
 
     def conversation(self, conversation_id: int) -> Row | None:
-        """Return a conversation with what only the one-conversation call shows, None if there is none."""
+        """Return a conversation as its own endpoint shows it, or None if there is none."""
         with self._lock:
             ref = self._readable(conversation_id)
             return None if ref is None else self._details(ref)
 
     def messages(self, conversation_id: int) -> list[Row] | None:
-        """Return all messages of a conversation, oldest first, None if there is no such conversation."""
+        """Return all messages of a conversation, oldest first, or None if there is no such conversation."""
         with self._lock:
             ref = self._readable(conversation_id)
             return None if ref is None else self._messages(ref)
@@ -477,7 +477,7 @@ class Drift:
         return len(self._accounts.order)
 
     def account_page(self, index: int, size: int) -> tuple[list[Row], int]:
-        """Return the listed accounts `index` to `index + size` and how many there are in all."""
+        """Return the listed accounts `index` to `index + size`, and the number of all accounts."""
         with self._lock:
             order = self._accounts.order
             return [self._account(number) for number in order[index : index + size]], len(order)
@@ -494,7 +494,7 @@ class Drift:
             return list(self._users)
 
     def meetings(self, start: int, end: int) -> list[Row]:
-        """Return the meetings that start in [start, end] and not more than 30 days before the clock, in no order."""
+        """Return, in no order, the meetings that start in [start, end] and at most 30 days before the clock."""
         with self._lock:
             if self._meetings is None:
                 rows = [self._base.meeting(number) for number in range(self._base.meetings)]
@@ -532,9 +532,9 @@ class Drift:
             return {status.upper(): now[status] for status in STATUSES if status != "bulk_sent"}
 
     def metrics_between(self, low: int | None, high: int | None) -> Iterator[tuple[int, dict[str, int | str]]]:
-        """Yield (conversation id, its metrics) for `low` <= updatedAt <= `high`, newest first; None leaves it open.
+        """Yield (conversation id, its metrics) for `low` <= updatedAt <= `high`, newest first; None means no limit.
 
-        A conversation whose updatedAt is no time lies in no range.
+        A conversation without a valid updatedAt is in no range.
         """
         with self._lock:
             base = self._base.conversations if high is None else self._base_rank((high + 1, 0))
@@ -556,13 +556,13 @@ class Drift:
                 metrics = self._metrics(ref)
             yield ref.true_id if isinstance(ref, _Conversation) else self._base.conversation_id(ref), metrics
 
-    # The list: unchanged rows in the order of the blueprint, merged with those that left it
+    # The list: unchanged rows in the order of the blueprint, merged with the changed ones
 
     def _total(self) -> int:
         return self._base.conversations - len(self._hidden) + len(self._moved)
 
     def _base_rank(self, place: Place) -> int:
-        """Return how many rows of the blueprint stand below a place."""
+        """Return how many rows of the blueprint are below a place."""
         updated_at, conversation_id = place
         number = self._base.conversation_number(conversation_id)
         count = self._base.conversations
@@ -571,7 +571,7 @@ class Drift:
         return bisect_left(range(count), place, key=lambda n: (self._base.updated_at(n), self._base.conversation_id(n)))
 
     def _seek(self, offset: int) -> tuple[int, int]:
-        """Return the next unchanged row and the next moved one, counted downwards, at an offset of the list."""
+        """Return the next unchanged and the next moved row, counting down, at an offset of the list."""
         height = self._total() - 1 - offset
         if height < 0:
             return -1, -1
@@ -589,7 +589,7 @@ class Drift:
         return wanted + skipped, below - 1
 
     def _walk(self, base: int, moved: int) -> Iterator[int | _Conversation]:
-        """Yield downwards: the number of an unchanged conversation, or a changed one."""
+        """Yield, counting down, the number of an unchanged conversation, or a changed one."""
         while base >= 0 or moved >= 0:
             if base in self._hidden_set:
                 base -= 1
@@ -601,7 +601,7 @@ class Drift:
                 base -= 1
 
     def _walk_all(self) -> Iterator[int | _Conversation]:
-        """Yield the whole list as it is now, newest first, also when it changes meanwhile."""
+        """Yield the whole list in its current state, newest first, even if it changes meanwhile."""
         with self._lock:
             if not self._hidden and not self._moved:
                 return iter(range(self._base.conversations - 1, -1, -1))
@@ -611,7 +611,7 @@ class Drift:
         rows: list[Row] = []
         last: int | _Conversation | None = None
         if not (self._moved or self._hidden or statuses):
-            # Nothing to merge: most pages of a big Drift, and twice as fast.
+            # Nothing to merge: this is true for most pages of a large Drift, and twice as fast.
             stop = max(-1, base - limit)
             rows = self._base.rows(range(base, stop, -1))
             return Page(rows, self._place(stop + 1 if rows else None), before + len(rows), stop >= 0)
@@ -814,7 +814,7 @@ def _is_time(value: Any) -> TypeGuard[int]:
 
 
 def _with(row: Row, fields: Row) -> Row:
-    """Return a row with other fields; rows already handed out stay as they were."""
+    """Return a row with other fields; rows that were returned before do not change."""
     merged = row | fields
     return {name: value for name, value in merged.items() if value is not MISSING}
 

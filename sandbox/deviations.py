@@ -68,12 +68,12 @@ Alter = Callable[[Asked, Answer], Answer]
 
 @dataclass(frozen=True)
 class Deviation:
-    """What one building block does.
+    """One building block.
 
     Attributes:
-        ask: sees the request; what it returns is answered in place of the endpoint.
-        alter: gets the answer and returns another.
-        row: how it changes the values of a row, for whoever compares rows.
+        ask: receives the request; a returned response replaces that of the endpoint.
+        alter: receives the response and returns another one.
+        row: how it changes the values of a row, so that tests can compare rows.
     """
 
     ask: Ask | None = None
@@ -81,11 +81,11 @@ class Deviation:
     row: Callable[[Row], Row] | None = None
 
 
-# Where the rows of an answer stand
+# The place of the rows in a response
 
 
 def place_of(path: str) -> str:
-    """The dotted place of the rows in the documented answer of a path; '' is the root."""
+    """The dotted path of the rows in the documented response; '' is the root."""
     if path.startswith("/playbooks/"):
         return ""
     inner = {"/accounts": "accounts", "/contacts/attributes": "properties"}.get(path.rstrip("/"))
@@ -94,14 +94,14 @@ def place_of(path: str) -> str:
 
 
 def found_at(content: Any, dotted: str) -> Any:
-    """What stands at a dotted place, None where nothing does."""
+    """The value at a dotted path, or None."""
     for key in filter(None, dotted.split(".")):
         content = content.get(key) if isinstance(content, dict) else None
     return content
 
 
 def placed(content: Any, dotted: str, value: Any) -> Any:
-    """The content with a value at a dotted place; objects on the way are made where they are missing."""
+    """The content with a value at a dotted path; missing objects are created."""
     if not dotted:
         return value
     key, _, rest = dotted.partition(".")
@@ -111,20 +111,20 @@ def placed(content: Any, dotted: str, value: Any) -> Any:
 
 
 def names_next(content: Any) -> bool:
-    """Whether an answer names another page in one of the documented places."""
+    """Whether a response links to another page in a documented place."""
     return any(found_at(content, place) for place in ("links.next", "pagination.next", "data.next"))
 
 
-# Changing the answer
+# Changing the response
 
 
 def edit(change: Callable[[Any], Any]) -> Deviation:
-    """Change the JSON of a good answer."""
+    """Change the JSON of a successful response."""
     return edit_with(lambda _, content: change(content))
 
 
 def edit_with(change: Callable[[Asked, Any], Any]) -> Deviation:
-    """Change the JSON of a good answer, seeing the request."""
+    """Like `edit`, but `change` also receives the request."""
 
     def alter(asked: Asked, answer: Answer) -> Answer:
         if answer.status != 200 or isinstance(answer.content, bytes):
@@ -135,7 +135,7 @@ def edit_with(change: Callable[[Asked, Any], Any]) -> Deviation:
 
 
 def drop(dotted: str) -> Deviation:
-    """Leave a key out."""
+    """Remove a key."""
 
     def change(content: Any) -> Any:
         parent, _, key = dotted.rpartition(".")
@@ -148,12 +148,12 @@ def drop(dotted: str) -> Deviation:
 
 
 def put(dotted: str, value: Any) -> Deviation:
-    """Set a key, to a value or to what a function makes of the content."""
+    """Set a key to a value, or to the result of a function of the content."""
     return edit(lambda content: placed(content, dotted, value(content) if callable(value) else value))
 
 
 def convert(dotted: str, change: Callable[[Any], Any]) -> Deviation:
-    """Change what stands at a place, where something does."""
+    """Change the value at a place, if there is one."""
 
     def converted(content: Any) -> Any:
         found = found_at(content, dotted)
@@ -163,7 +163,7 @@ def convert(dotted: str, change: Callable[[Any], Any]) -> Deviation:
 
 
 def wrap_in(key: str) -> Deviation:
-    """Put the whole answer under a key."""
+    """Put the whole response under a key."""
     return edit(lambda content: {key: content})
 
 
@@ -194,7 +194,7 @@ def list_at(dotted: str) -> Deviation:
 
 
 def rows(change: Callable[[Row], Row]) -> Deviation:
-    """Change each row, or the one object of an answer that is about one."""
+    """Change each row, or the object if the response contains only one."""
 
     def changed(asked: Asked, content: Any) -> Any:
         place = place_of(asked.path)
@@ -207,7 +207,7 @@ def rows(change: Callable[[Row], Row]) -> Deviation:
 
 
 def row_list(change: Callable[[list[Any]], list[Any]]) -> Deviation:
-    """Change the list of rows: its order, its length, but not the rows."""
+    """Change the order or length of the list of rows, but not the rows."""
 
     def changed(asked: Asked, content: Any) -> Any:
         place = place_of(asked.path)
@@ -218,7 +218,7 @@ def row_list(change: Callable[[list[Any]], list[Any]]) -> Deviation:
 
 
 def fields(**values: Any) -> Deviation:
-    """Set fields of every row, to a value or to what a function makes of the one that is there."""
+    """Set fields of every row to a value, or to the result of a function of the current value."""
 
     def change(row: Row) -> Row:
         made = {name: value(row[name]) for name, value in values.items() if callable(value) and name in row}
@@ -228,12 +228,12 @@ def fields(**values: Any) -> Deviation:
 
 
 def without(*names: str) -> Deviation:
-    """Leave fields out of every row."""
+    """Remove fields from every row."""
     return rows(lambda row: {name: value for name, value in row.items() if name not in names})
 
 
 def some_rows(change: Callable[[Row], Row], key: str = "id", share: int = 7) -> Deviation:
-    """Change one row in `share`, always the same ones."""
+    """Change one row in `share`; the choice is always the same."""
     return rows(lambda row: change(row) if _chosen(row.get(key), share) else row)
 
 
@@ -242,7 +242,7 @@ def _chosen(key: Any, share: int) -> bool:
 
 
 def raw(change: Callable[[bytes], bytes]) -> Deviation:
-    """Change the bytes of a good answer."""
+    """Change the bytes of a successful response."""
 
     def alter(_: Asked, answer: Answer) -> Answer:
         body = answer.content if isinstance(answer.content, bytes) else orjson.dumps(answer.content)
@@ -252,7 +252,7 @@ def raw(change: Callable[[bytes], bytes]) -> Deviation:
 
 
 def header(name: str, value: str | Callable[[], str]) -> Deviation:
-    """Send a header; an empty value leaves out one that is sent otherwise."""
+    """Send a header; an empty value removes it."""
     return Deviation(
         alter=lambda _, answer: answer._replace(headers=answer.headers | {name: value() if callable(value) else value})
     )
@@ -264,12 +264,12 @@ def media_type(name: str) -> Deviation:
 
 
 def status(number: int) -> Deviation:
-    """Send another status with a good answer."""
+    """Send another status with a successful response."""
     return Deviation(alter=lambda _, answer: answer._replace(status=number) if answer.status == 200 else answer)
 
 
 def restatus(before: int, after: int) -> Deviation:
-    """Send a refusal of one status with another."""
+    """Replace one error status with another."""
     return Deviation(alter=lambda _, answer: answer._replace(status=after) if answer.status == before else answer)
 
 
@@ -285,27 +285,27 @@ def _both(one: Deviation, other: Deviation) -> Deviation:
     return Deviation(alter=lambda asked, answer: second(asked, first(asked, answer)))
 
 
-# Answering in place of the endpoint
+# Responding instead of the endpoint
 
 
 def say(content: Any, number: int = 200, media: str = "application/json", **headers: str) -> Deviation:
-    """Answer this in place of the endpoint; bytes are sent as they are. `Retry_After` is the header Retry-After."""
+    """Respond instead of the endpoint; bytes are sent unchanged. `Retry_After` sets the header Retry-After."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Deviation(ask=lambda _: Answer(number, content, named, media))
 
 
 def refuse(number: int, kind: str = "validation_error", message: str = "The request was refused") -> Deviation:
-    """Answer Drift's own JSON error."""
+    """Respond with Drift's JSON error."""
     return say({"error": {"type": kind, "message": message}}, number)
 
 
 def html(number: int, title: str = "Something went wrong") -> Deviation:
-    """Answer a gateway's page."""
+    """Respond with an HTML page, as a gateway does."""
     return say(f"<html><head><title>{title}</title></head><body></body></html>".encode(), number, "text/html")
 
 
 def empty(number: int) -> Deviation:
-    """Answer a status without a body."""
+    """Respond with a status and no body."""
     return say(b"", number, "text/plain")
 
 
@@ -313,7 +313,7 @@ def empty(number: int) -> Deviation:
 
 
 def ask(change: Callable[[Asked], object]) -> Deviation:
-    """Change the query or the body before the endpoint sees them, or the data."""
+    """Change the query, the body or the data before the endpoint responds."""
 
     def changed(asked: Asked) -> None:
         change(asked)
@@ -322,7 +322,7 @@ def ask(change: Callable[[Asked], object]) -> Deviation:
 
 
 def set_query(name: str, value: Callable[[int], int]) -> Deviation:
-    """Take a number of the query for another."""
+    """Replace a number in the query."""
 
     def change(asked: Asked) -> None:
         if asked.first(name).isdigit():
@@ -332,17 +332,17 @@ def set_query(name: str, value: Callable[[int], int]) -> Deviation:
 
 
 def clamp(name: str, most: int) -> Deviation:
-    """Lower a number of the query without a word."""
+    """Limit a number in the query silently."""
     return set_query(name, lambda value: min(value, most))
 
 
 def ignore(name: str) -> Deviation:
-    """Do not know a parameter of the query."""
+    """Ignore a parameter of the query."""
     return ask(lambda asked: asked.query.pop(name, None))
 
 
 def disturb(change: Callable[[Asked], object]) -> Deviation:
-    """Change the data before the endpoint looks at them."""
+    """Change the data before the endpoint responds."""
 
     def changed(asked: Asked) -> None:
         change(asked)
@@ -355,7 +355,7 @@ def disturb(change: Callable[[Asked], object]) -> Deviation:
 
 
 def when(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
-    """Apply deviations to some requests. What is decided for the request holds for its answer."""
+    """Apply deviations to some requests and to their responses."""
     slot = object()
 
     def decide(asked: Asked) -> bool:
@@ -382,7 +382,7 @@ def when(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
 
 
 def where(holds: Callable[[Any], bool], *deviations: Deviation) -> Deviation:
-    """Apply deviations to the answers whose JSON is so."""
+    """Apply deviations to responses whose JSON meets a condition."""
 
     def alter(asked: Asked, answer: Answer) -> Answer:
         if answer.status == 200 and not isinstance(answer.content, bytes) and holds(answer.content):
@@ -394,23 +394,23 @@ def where(holds: Callable[[Any], bool], *deviations: Deviation) -> Deviation:
 
 
 def on_last_page(*deviations: Deviation) -> Deviation:
-    """Apply deviations to the answers that name no other page."""
+    """Apply deviations to responses without a link to a next page."""
     return where(lambda content: not names_next(content), *deviations)
 
 
 def every(number: int, *deviations: Deviation, first: int | None = None) -> Deviation:
-    """Apply deviations to one request in `number`, the `first` one being the last of these if nothing else is said."""
+    """Apply deviations to one request in `number`, starting with request `first` (default: `number`)."""
     place = (number if first is None else first) % number
     return when(lambda asked: asked.count % number == place, *deviations)
 
 
 def between(low: int, high: int, *deviations: Deviation) -> Deviation:
-    """Apply deviations to the requests from the low-th to the high-th."""
+    """Apply deviations to requests number `low` to `high`."""
     return when(lambda asked: low <= asked.count <= high, *deviations)
 
 
 def at_first(*deviations: Deviation, times: int = 1) -> Deviation:
-    """Apply deviations to the first times that something is asked for; the same request is then answered well."""
+    """Apply deviations to the first `times` requests for the same thing; later ones succeed."""
     slot = object()
 
     def holds(asked: Asked) -> bool:
@@ -423,7 +423,7 @@ def at_first(*deviations: Deviation, times: int = 1) -> Deviation:
 
 
 def once(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
-    """Apply deviations to the first request that is so."""
+    """Apply deviations to the first request that meets a condition."""
     slot = object()
 
     def first(asked: Asked) -> bool:
@@ -436,7 +436,7 @@ def once(holds: Callable[[Asked], bool], *deviations: Deviation) -> Deviation:
 
 
 def on(number: int, *deviations: Deviation) -> Deviation:
-    """Apply deviations, for ever, to the first `number` conversations or contacts that are asked for."""
+    """Apply deviations permanently to the first `number` requested conversations or contacts."""
     slot = object()
 
     def holds(asked: Asked) -> bool:
@@ -449,25 +449,25 @@ def on(number: int, *deviations: Deviation) -> Deviation:
 
 
 def on_every_second(*deviations: Deviation) -> Deviation:
-    """Apply deviations, for ever, to every second conversation or contact."""
+    """Apply deviations permanently to every second conversation or contact."""
     return when(lambda asked: _chosen(asked.subject, 2), *deviations)
 
 
-# Ways of paging
+# Pagination
 
 
 def older_paging() -> tuple[Deviation, ...]:
-    """Know `next` alone, an offset, as the first generation of the list does."""
+    """Paginate the list by offsets in `next`, like generation 1."""
     return ignore("page_token"), drop("links")
 
 
 def links_only() -> Deviation:
-    """Name the next page by links alone, as the second generation of the list does."""
+    """Paginate the list by links, like generation 2."""
     return drop("pagination")
 
 
 def link(change: Callable[[str], str]) -> tuple[Deviation, Deviation]:
-    """Spell `links.next` otherwise, where it names a page, and name no other way to it."""
+    """Change the format of `links.next`, and send no other link to the next page."""
     return links_only(), convert("links.next", lambda found: change(found) if found else found)
 
 
@@ -477,7 +477,7 @@ def token_of(url: str) -> str:
 
 
 def pages_after_the_end(page: Callable[[int, str], Any]) -> tuple[Deviation, ...]:
-    """Name pages behind the last one of the list; `page` makes the n-th from its number and a link to the next one."""
+    """Add pages after the end of the list; `page` builds each from its number and a link to the next one."""
     base = "https://api.drift.com/conversations/list?page_token=end-"
 
     def answer(asked: Asked) -> Answer | None:
@@ -491,7 +491,7 @@ def pages_after_the_end(page: Callable[[int, str], Any]) -> tuple[Deviation, ...
 
 
 def hidden_pages(number: int) -> tuple[Deviation, ...]:
-    """Put so many empty pages before the second page of the list."""
+    """Put empty pages before the second page of the list."""
     base = "https://api.drift.com/conversations/list?page_token="
 
     def answer(asked: Asked) -> Answer | None:
@@ -515,7 +515,7 @@ def hidden_pages(number: int) -> tuple[Deviation, ...]:
 def message_pages(
     size: int, *, first: int = 1, overlap: int = 0, newest_first: bool = False, end: Any = None
 ) -> Deviation:
-    """Answer the messages in pages of another size or order; `end` is the `pagination` of the last page."""
+    """Send messages in pages of another size or order; `end` is the `pagination` of the last page."""
 
     def answer(asked: Asked) -> Answer | None:
         found = asked.drift.messages(int(asked.subject))
@@ -536,7 +536,7 @@ def message_pages(
 
 
 def pages(size: int, name: Callable[[Any, int], Any]) -> Deviation:
-    """Cut a list that is not paged into pages; `name` adds the way to the page that begins at an offset."""
+    """Paginate a list that Drift sends in one response; `name` adds the link to the page at an offset."""
 
     def change(asked: Asked, content: Any) -> Any:
         place = place_of(asked.path)
@@ -554,7 +554,7 @@ def pages(size: int, name: Callable[[Any, int], Any]) -> Deviation:
 
 
 def report_range(asked: Asked) -> tuple[Any, Any] | None:
-    """The two values between which `updatedAt` lies in a report that is asked for."""
+    """The range of `updatedAt` in a request for a report."""
     given = asked.body.get("filters", []) if isinstance(asked.body, Mapping) else []
     for one in given:
         if one.get("property") == "updatedAt" and one.get("operation") == "BETWEEN":
@@ -563,18 +563,18 @@ def report_range(asked: Asked) -> tuple[Any, Any] | None:
 
 
 def report_days(asked: Asked) -> float:
-    """How many days a report covers."""
+    """The number of days in a report's range."""
     bounds = report_range(asked)
     return (moment(bounds[1]) - moment(bounds[0])) / DAY if bounds else float("inf")
 
 
 def meeting_days(asked: Asked) -> float:
-    """How many days are asked for meetings."""
+    """The number of days in the range of a request for meetings."""
     return (asked.number("max_start_time") - asked.number("min_start_time")) / DAY
 
 
 def moment(value: Any) -> int:
-    """A time of a report's filter in epoch milliseconds."""
+    """A time in a report's filter, in epoch milliseconds."""
     text = str(value)
     if text.removeprefix("-").isdigit():
         return int(text)
@@ -582,5 +582,5 @@ def moment(value: Any) -> int:
 
 
 def iso(value: Any) -> str:
-    """A time in epoch milliseconds as ISO 8601."""
+    """Epoch milliseconds as ISO 8601."""
     return datetime.fromtimestamp(value / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,11 +1,11 @@
-"""The dialects of the sandbox: what the real Drift may plausibly do although no documentation says so.
+"""The dialects of the sandbox: undocumented behaviors that the real Drift may plausibly have.
 
-Nobody here has met the real service, and its public descriptions contradict each other. So each behaviour that a real
-backend may have is an entry of this table: a name, a sentence on why it is plausible, and the deviations that make it.
-`Options(dialects=("list-next-blank",))` and `python -m sandbox serve --dialect list-next-blank` switch it on; several
-may be active at once and are applied in the order given.
+The connector has not been run against the real Drift, and its public descriptions contradict each other. Each dialect
+has a name, a sentence on why a backend may behave this way, and the deviations that simulate it. To activate it, use
+`Options(dialects=("list-next-blank",))` or `python -m sandbox serve --dialect list-next-blank`. Several dialects can be
+active at once; they apply in the given order.
 
-The first part of a name is the area, which also says what paths the dialect concerns.
+The first part of a name is the area. It determines which paths the dialect affects.
 """
 
 from __future__ import annotations
@@ -103,17 +103,17 @@ AREAS = {
     "json": r"^/(?!app/|oauth2/)",
     "gateway": r"^/(?!app/|oauth2/)",
 }
-"""The areas and the paths of each; `token`, `json` and `gateway` are about all reads."""
+"""The paths of each area; `token`, `json` and `gateway` affect all reads."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One behaviour.
+    """One behavior.
 
     Attributes:
-        name: the area and what is different, in kebab case.
-        why: one sentence on why a real backend may do so.
-        deviations: applied in this order, to the request and then to the answer.
+        name: the area and the difference, in kebab case.
+        why: one sentence on why a backend may behave this way.
+        deviations: applied in this order, first to the request, then to the response.
     """
 
     name: str
@@ -130,21 +130,21 @@ class Dialect:
 
     @property
     def path(self) -> str:
-        """The paths that it concerns, as a regular expression."""
+        """The affected paths, as a regular expression."""
         return AREAS[self.area]
 
     def concerns(self, path: str) -> bool:
         return self._matches.search(path) is not None
 
     def rows_as_sent(self, row: Row) -> list[Row]:
-        """A row of Drift's in the forms in which this dialect sends it."""
+        """All forms in which this dialect sends a row."""
         forms = [row]
         forms += [deviation.row(row) for deviation in self.deviations if deviation.row]
         return forms
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises ValueError for a name that no dialect has; the message holds the names that are like it."""
+    """Raises ValueError for an unknown name; the message suggests similar names."""
     for name in names:
         if name not in DIALECTS:
             like = get_close_matches(name, DIALECTS, 3) or [known for known in DIALECTS if name and name in known][:3]
@@ -152,7 +152,7 @@ def check_names(names: Iterable[str]) -> None:
             raise ValueError(f"no dialect {name!r}: {hint}")
 
 
-# What more than one entry, or a long one, needs
+# Helpers
 
 
 def _every_account_page_names_next(asked: Asked, content: Any) -> Any:
@@ -172,7 +172,7 @@ def _name_page_number(asked: Asked, content: Any) -> Any:
 
 
 def _page_before_filtering(asked: Asked) -> None:
-    """Five rows of each page are deleted ones, which are left out after the page was cut."""
+    """Remove five rows of each page, as if they were deleted."""
     index, size = asked.number("index"), asked.number("size", 10)
     asked.memory["page"] = index, size
     left = max(1, size - 5)
@@ -187,7 +187,7 @@ def _name_page_before_filtering(asked: Asked, content: Any) -> Any:
 
 
 def _empty_account_page(asked: Asked) -> Answer | None:
-    """The page at the first size is empty; those behind it stand one page later."""
+    """The second page is empty, and its rows and all later ones come one page later."""
     index, size = asked.number("index"), asked.number("size", 10)
     if index == size:
         content = {"data": {"accounts": [], "total": 0, "next": f"/accounts?index={index + size}&size={size}"}}
@@ -217,7 +217,7 @@ def _oldest_first(asked: Asked) -> Answer:
 
 
 def _scroll(asked: Asked) -> Answer:
-    """Each page names the same token, and the server remembers how far the reader is."""
+    """Send the same token with each page, and remember the position."""
     first = asked.memory["read"] = asked.memory["read"] + 50 if asked.first("page_token") else 0
     found = list(asked.drift.expected("conversations"))
     paging = {"links": {"next": "/conversations/list?page_token=scroll"}} if first + 50 < len(found) else {}
@@ -256,7 +256,7 @@ def _hide_the_first_page(asked: Asked, content: Any) -> Any:
 
 
 def _touch_row_before(asked: Asked) -> None:
-    """Update the last row of the page before this one."""
+    """Update the last row of the previous page."""
     before = asked.drift.conversations_from(asked.number("next") - 1, 1).rows
     asked.drift.touch(before[0]["id"])
 
@@ -272,7 +272,7 @@ def _delete_still_listed(asked: Asked) -> None:
 
 
 def _repeat_across_pages(asked: Asked, content: Any) -> Any:
-    """Put the last five rows of the page before this one in front of it."""
+    """Start the page with the last five rows of the previous page."""
     before = asked.memory.get("last", []) if asked.first("page_token") else []
     asked.memory["last"] = content["data"][-5:]
     return placed(content, "data", before + content["data"])
@@ -283,7 +283,7 @@ def _one_old_row_early(found: list[Any]) -> list[Any]:
 
 
 def _rows_and_cursor(asked: Asked, content: Any) -> Any:
-    """The page again under a cursor that was never seen before."""
+    """Link the last page to itself with a new cursor."""
     asked.memory["spelled"] = asked.memory.get("spelled", 0) + 1
     found = found_at(content, "links.next")
     token = token_of(found) if found else f"same-{asked.memory['spelled']}"
@@ -291,7 +291,7 @@ def _rows_and_cursor(asked: Asked, content: Any) -> Any:
 
 
 def _last_page_again(asked: Asked) -> None:
-    """Know the cursors that were made up for the last page."""
+    """Accept the invented cursors of the last page."""
     token = asked.first("page_token")
     if token.startswith("same-"):
         asked.query["page_token"] = [asked.memory["token"]]
@@ -323,7 +323,7 @@ def _merged(row: Row) -> Row:
 
 
 def _metrics(change: Any) -> Deviation:
-    """Change each value of a report's rows; it gets the metric's name and the value."""
+    """Change each value of a report's rows; `change` gets the metric's name and the value."""
 
     def changed(asked: Asked, content: Any) -> Any:
         names = asked.body.get("metrics", METRICS)
@@ -355,7 +355,7 @@ def _asks_for_unknown_metric(asked: Asked) -> bool:
 
 
 def _names_days(asked: Asked) -> bool:
-    """Whether the range of a report is given in days."""
+    """Whether the range of a report consists of days."""
     return all(re.fullmatch(r"\d{4}-\d\d-\d\d", str(bound)) for bound in report_range(asked) or ())
 
 
@@ -370,14 +370,14 @@ def _exclusive_ends(asked: Asked, content: Any) -> Any:
 
 
 def _is_of_the_oldest_third(asked: Asked) -> bool:
-    """Whether a contact last had a conversation before two thirds of all contacts had theirs."""
+    """Whether the contact belongs to the third with the oldest conversations."""
     newest_first = dict.fromkeys(row["contactId"] for row in asked.drift.expected("conversations"))
     contacts = [str(contact) for contact in newest_first]
     return asked.subject in contacts[-(len(contacts) // 3) :]
 
 
 def _put_one_at_an_end(asked: Asked) -> None:
-    """Update the oldest conversation at the very end of a report's range, or at its beginning."""
+    """Update the oldest conversation, so that it lies exactly at the end of the range or just after its start."""
     bounds = report_range(asked)
     if bounds and not _names_days(asked):
         low, high = map(moment, bounds)
@@ -386,7 +386,7 @@ def _put_one_at_an_end(asked: Asked) -> None:
 
 
 def _lag(asked: Asked, content: Any) -> Any:
-    """Hide what happened in the last five minutes before the first report, until it has been hidden once."""
+    """Hide updates in the five minutes before the first report, in the first report that has any."""
     names = asked.body.get("metrics", ())
     if "updatedAt" not in names or asked.memory.get("caught_up", False):
         return content
@@ -460,7 +460,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def _body(text: str) -> Deviation:
-    """Put a text into the body of one message in seven."""
+    """Replace the body of one message in seven."""
     return some_rows(lambda row: row | {"body": text})
 
 
@@ -481,7 +481,7 @@ def _table(*entries: tuple[Any, ...]) -> dict[str, Dialect]:
 
 
 def _entry(entry: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An entry whose deviations may come as tuples of several."""
+    """Flatten deviations that are given as tuples."""
     name, why, *given = entry
     flat: list[Deviation] = []
     for one in given:
@@ -493,7 +493,7 @@ def _entry(entry: tuple[Any, ...]) -> tuple[Any, ...]:
 _ACCOUNTS = (
     (
         "accounts-total-counts-deleted",
-        "The total comes from a COUNT(*) that forgets the filter on deleted accounts.",
+        "The total comes from a COUNT(*) that does not exclude deleted accounts.",
         convert("data.total", lambda total: total + 6),
     ),
     (
@@ -503,20 +503,24 @@ _ACCOUNTS = (
     ),
     (
         "accounts-total-of-page",
-        "The total is the size of the list that was serialised, which is one page.",
+        "The total is the length of the serialized list, which is one page.",
         put("data.total", lambda content: len(content["data"]["accounts"])),
     ),
-    ("accounts-total-text", "A BIGINT is serialised as text to be safe for JavaScript.", convert("data.total", _text)),
-    ("accounts-no-total", "Counting was dropped because it was slow for large organisations.", drop("data.total")),
+    (
+        "accounts-total-text",
+        "A BIGINT is serialized as a string because JavaScript would round it.",
+        convert("data.total", _text),
+    ),
+    ("accounts-no-total", "Counting was too slow for large organizations and was removed.", drop("data.total")),
     (
         "accounts-index-is-page-number",
-        "Spring's Pageable numbers pages, and somebody named the page number index.",
+        "Spring's Pageable counts pages, and a developer called the page number index.",
         ask(_number_pages),
         edit_with(_name_page_number),
     ),
     (
         "accounts-index-floored",
-        "The storage reads blocks of 50, and an index in the middle of one begins at its start.",
+        "The storage reads blocks of 50, so it rounds an index down to the start of its block.",
         set_query("index", lambda index: index // 50 * 50),
     ),
     ("accounts-size-clamped-to-10", "A limit meant for the user interface was moved into the API.", clamp("size", 10)),
@@ -524,12 +528,12 @@ _ACCOUNTS = (
     ("accounts-size-clamped-to-50", "The search index behind the list returns 50 hits at most.", clamp("size", 50)),
     (
         "accounts-size-above-50-refused",
-        "A @Max(50) on the parameter refuses what an older version lowered.",
+        "A @Max(50) on the parameter rejects sizes that an older version lowered.",
         when(lambda asked: asked.number("size", 10) > 50, refuse(400)),
     ),
     (
         "accounts-page-of-25-named-as-asked",
-        "Pages are clamped to 25, but the next link repeats the size that was asked for.",
+        "Pages are limited to 25 rows, but the next link repeats the requested size.",
         ask(lambda asked: asked.memory.__setitem__("size", asked.first("size") or "10")),
         clamp("size", 25),
         edit_with(
@@ -544,29 +548,29 @@ _ACCOUNTS = (
     ),
     (
         "accounts-next-on-every-page",
-        "The next link is index plus size, and nobody looks whether there are more rows.",
+        "The next link is index plus size, without a check for more rows.",
         edit_with(_every_account_page_names_next),
     ),
     (
         "accounts-deleted-filtered-after-paging",
-        "Soft-deleted rows are dropped in Java after the database has cut the page.",
+        "Java removes soft-deleted rows after the database has limited the page.",
         ask(_page_before_filtering),
         edit_with(_name_page_before_filtering),
     ),
     (
         "accounts-empty-page-in-the-middle",
-        "A whole page of soft-deleted rows was dropped after the database had cut it.",
+        "Java removed all rows of a page, because all of them were soft-deleted.",
         Deviation(ask=_empty_account_page),
         edit_with(_name_late_account_page),
     ),
     (
         "accounts-deleted-while-walking",
-        "People delete accounts at any time, and the rows behind a deleted one move up.",
+        "A user deletes an account during the read, and all later rows move up by one.",
         once(lambda asked: asked.number("index") > 0, disturb(_delete_read_account)),
     ),
     (
         "accounts-duplicates-across-pages",
-        "Two replicas sort ties differently, so rows at the edge of a page come twice.",
+        "Two replicas sort ties differently, so rows at the end of a page come twice.",
         set_query("index", lambda index: max(0, index - 5)),
     ),
     (
@@ -576,7 +580,7 @@ _ACCOUNTS = (
     ),
     (
         "accounts-next-on-internal-host",
-        "The link is built from the host that the load balancer asked.",
+        "The link contains the host name that the load balancer used.",
         convert("data.next", lambda found: f"http://accounts-api.internal:8080{found}"),
     ),
     (
@@ -586,22 +590,22 @@ _ACCOUNTS = (
     ),
     (
         "accounts-next-null-text",
-        "String concatenation turned the missing link of the last page into a text.",
+        "String concatenation turned the missing link of the last page into 'null'.",
         on_last_page(put("data.next", "null")),
     ),
     (
         "accounts-next-blank",
-        "The missing link of the last page is an empty text.",
+        "The missing link of the last page is an empty string.",
         on_last_page(put("data.next", "")),
     ),
     (
         "accounts-next-is-number",
-        "The next index is sent instead of a link.",
+        "The response contains the next index instead of a link.",
         convert("data.next", lambda found: int(re.findall(r"index=(\d+)", found)[0])),
     ),
     (
         "accounts-next-at-root",
-        "A response filter moved the link beside the data.",
+        "A response filter moved the link out of data.",
         edit(lambda content: placed(content, "next", found_at(content, "data.next"))),
         drop("data.next"),
     ),
@@ -624,34 +628,38 @@ _ACCOUNTS = (
     ),
     (
         "accounts-link-header",
-        "GitHub names the next page in a header, and so do many that were modelled on it.",
+        "GitHub sends the link to the next page in a header, and many APIs copy GitHub.",
         Deviation(alter=_name_next_in_header),
     ),
     (
         "accounts-total-count-alone",
-        "The page object was renamed, and its next page is computed by the web app.",
+        "The fields were renamed, and the web app computes the next page itself.",
         edit(lambda content: placed(content, "data.totalCount", content["data"]["total"])),
         drop("data.total"),
         drop("data.next"),
     ),
     (
         "accounts-next-minus-one-at-the-end",
-        "A primitive int has no null, so the last page names -1.",
+        "A primitive int can't be null, so the last page has -1.",
         on_last_page(put("data.next", -1)),
     ),
-    ("accounts-next-false-at-the-end", "PHP sends false for what is not there.", on_last_page(put("data.next", False))),
-    ("accounts-null-list-beside-facets", "A search answers facets beside its rows.", put("data.facets", {"plan": 1})),
-    ("accounts-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
-    ("accounts-data-is-the-list", "The list was moved up to data, as in all other lists.", list_at("data")),
+    ("accounts-next-false-at-the-end", "PHP sends false for a missing value.", on_last_page(put("data.next", False))),
+    (
+        "accounts-null-list-beside-facets",
+        "A search engine returns facets next to the rows.",
+        put("data.facets", {"plan": 1}),
+    ),
+    ("accounts-at-root", "An unfinished migration removed the envelope.", unwrap()),
+    ("accounts-data-is-the-list", "The rows moved to data, where all other lists have them.", list_at("data")),
     (
         "accounts-root-list",
-        "A cached export answers all accounts as one array.",
+        "A cached export returns all accounts as one array.",
         ask(lambda asked: asked.query.update(index=["0"], size=["65"])),
         edit_with(lambda asked, _: asked.drift.account_page(0, asked.drift.account_count())[0]),
     ),
     (
         "accounts-spring-page",
-        "Spring serialises a Page object as it is, with its rows in content.",
+        "Spring serializes a Page object unchanged, with the rows in content.",
         edit(
             lambda content: {
                 "data": {
@@ -664,27 +672,27 @@ _ACCOUNTS = (
     ),
     (
         "accounts-capitalised-keys",
-        "A .NET service behind the gateway names its properties in Pascal case.",
+        "A .NET service behind the gateway uses Pascal case.",
         edit(lambda content: {"Data": {key.capitalize(): value for key, value in content["data"].items()}}),
     ),
     ("accounts-null-row", "A join found no row and Jackson wrote a null.", row_list(lambda found: [None, *found])),
     (
         "accounts-deleted-rows-listed",
-        "A search index that lags still lists deleted accounts.",
+        "A search index that lags behind still lists deleted accounts.",
         row_list(lambda found: [*found, {"accountId": "1_gone.example.com", "deleted": True}]),
     ),
     (
         "accounts-row-without-key",
-        "An account that an import left half done has no accountId.",
+        "An import that failed halfway left an account without an accountId.",
         some_rows(lambda row: _less(row, "accountId"), "accountId"),
     ),
     ("accounts-null-when-none", "Jackson leaves out empty lists.", drop("data.accounts")),
-    ("accounts-empty-data-when-none", "Jackson leaves out everything that is empty or zero.", put("data", _NOTHING)),
-    ("accounts-data-null-when-none", "An empty Optional is serialised as null.", put("data", None)),
-    ("accounts-204-when-none", "An empty Optional becomes 204 in JAX-RS.", empty(204)),
+    ("accounts-empty-data-when-none", "Jackson leaves out values that are empty or zero.", put("data", _NOTHING)),
+    ("accounts-data-null-when-none", "An empty Optional is serialized as null.", put("data", None)),
+    ("accounts-204-when-none", "JAX-RS returns 204 for an empty Optional.", empty(204)),
     (
         "accounts-404-not-in-plan",
-        "Accounts belong to paid plans, and others have no such route.",
+        "Only paid plans have accounts, so other plans lack the route.",
         refuse(404, "not_found"),
     ),
 )
@@ -692,64 +700,64 @@ _ACCOUNTS = (
 _LIST = (
     (
         "list-last-page-full-without-links",
-        "Links are left out when there is nothing to link to.",
+        "The links are left out when there is no next page.",
         links_only(),
         on_last_page(drop("links")),
     ),
-    ("list-next-blank", "The missing link is an empty text.", links_only(), on_last_page(put("links.next", ""))),
+    ("list-next-blank", "The missing link is an empty string.", links_only(), on_last_page(put("links.next", ""))),
     (
         "list-next-without-token",
-        "The link is built from a template although there is no token to fill in.",
+        "A template builds the link although there is no token.",
         links_only(),
         on_last_page(put("links.next", "https://api.drift.com/conversations/list?page_token=")),
     ),
     (
         "list-next-is-self",
-        "The last page's link is built from the token that was sent.",
+        "The last page builds its link from the token in the request.",
         links_only(),
         on_last_page(put("links.next", lambda content: content["links"]["self"])),
     ),
     (
         "list-no-data-behind-the-end",
-        "A full last page names one page more, and Jackson leaves out that page's empty list.",
+        "A full last page links to another page, and Jackson leaves out its empty list.",
         pages_after_the_end(lambda _, __: {"links": {"self": ""}}),
     ),
     (
         "list-three-empty-pages-in-the-middle",
-        "Rows that the token may not see are dropped after the page was cut.",
+        "Rows that the token can't access are removed after the page was limited.",
         hidden_pages(3),
     ),
     (
         "list-next-for-ever",
-        "Every page names a next one, also those behind the end.",
+        "Every page links to a next page, even after the end.",
         pages_after_the_end(lambda _, following: {"data": [], "links": {"next": following}}),
     ),
     (
         "list-cursors-differ-for-the-same-rows",
-        "A cursor holds the time at which it was made, so that of the last page is always new.",
+        "A cursor contains the time of its creation, so the last page always has a new one.",
         links_only(),
         ask(_last_page_again),
         edit_with(_rows_and_cursor),
     ),
     (
         "list-next-floored",
-        "The older paging turns an offset into a page number of 20 rows and back.",
+        "The older pagination converts the offset to a page of 20 rows and back.",
         older_paging(),
         set_query("next", lambda offset: offset // 20 * 20),
     ),
     (
         "list-last-row-updated-between-pages",
-        "A conversation is updated while its page is being read, and offsets shift.",
+        "A conversation is updated between two pages, so offsets shift.",
         older_paging(),
         when(lambda asked: asked.number("next") > 0, disturb(_touch_row_before)),
     ),
     (
         "list-sixty-rows-updated-at-once",
-        "Somebody closes sixty old conversations with one click while the list is read by offset.",
+        "A user closes sixty old conversations at once while the list is read by offset.",
         older_paging(),
         once(lambda asked: asked.number("next") > 0, disturb(_touch_oldest)),
     ),
-    ("list-limit-above-25-refused", "A @Max(25) on the parameter refuses larger pages.", when(_full_list, refuse(400))),
+    ("list-limit-above-25-refused", "A @Max(25) on the parameter rejects larger pages.", when(_full_list, refuse(400))),
     (
         "list-limit-above-25-times-out",
         "Pages of more than 25 conversations take longer than the gateway waits.",
@@ -757,17 +765,17 @@ _LIST = (
     ),
     (
         "list-blank-page-token-refused",
-        "A @NotBlank on the parameter refuses the empty token of a first page.",
+        "A @NotBlank on the parameter rejects an empty token.",
         when(lambda asked: asked.query.get("page_token") == [""], refuse(400)),
     ),
     (
         "list-limit-beside-token-refused",
-        "The limit is part of the token, and giving both is an error.",
+        "The token contains the limit, so sending both is an error.",
         when(lambda asked: bool(asked.first("page_token")) and "limit" in asked.query, refuse(400)),
     ),
     (
         "list-updated-every-other-request",
-        "A busy organisation updates a conversation every second.",
+        "A busy organization updates a conversation every second.",
         every(2, disturb(lambda asked: asked.drift.touch_some(1))),
     ),
     (
@@ -777,65 +785,65 @@ _LIST = (
     ),
     (
         "list-next-http",
-        "TLS ends at the load balancer, so the service believes that it speaks http.",
+        "The load balancer terminates TLS, so the service sees plain HTTP.",
         link(lambda found: found.replace("https://", "http://")),
     ),
     (
         "list-next-on-internal-host",
-        "The link is built from the host that the load balancer asked.",
+        "The link contains the host name that the load balancer used.",
         link(lambda found: found.replace("api.drift.com", "conversations.svc.cluster.local:8443")),
     ),
     (
         "list-next-with-other-parameter",
-        "The parameter was renamed to cursor while the old name is still read.",
+        "The parameter was renamed to cursor, but the old name still works.",
         _rename_query("cursor", "page_token"),
         link(lambda found: found.replace("page_token=", "cursor=")),
     ),
     (
         "list-next-with-extra-parameters",
-        "The link carries a version that the server wants to see again.",
+        "The link contains a version, and the server requires it in the next request.",
         when(lambda asked: bool(asked.first("page_token")) and asked.first("v") != "2", refuse(400)),
         link(lambda found: f"{found}&v=2&statusId=1&statusId=2&statusId=3"),
     ),
     ("list-next-with-fragment", "The link comes from a template of the web app.", link(lambda found: f"{found}#top")),
     (
         "list-next-encoded-twice",
-        "Two layers encode the token, and both decode it again.",
+        "Two layers encode the token, and both decode it.",
         ask(_unquote_token),
         link(lambda found: found.replace("page_token=", f"page_token={quote(quote('v1+/=', safe=''))}")),
     ),
     (
         "list-token-expired-once",
-        "A page token lives for a short time, and the first ones were too old when they came back.",
+        "Page tokens expire quickly, and the first one expired before it was used.",
         once(lambda asked: bool(asked.first("page_token")), refuse(400, message="page_token has expired")),
     ),
     (
         "list-more-false-as-text",
-        "The older paging sends a boolean as text, and a next although there is none.",
+        "The older pagination sends the boolean as a string, and an empty next.",
         older_paging(),
         on_last_page(put("pagination", {"more": "false", "next": ""})),
     ),
     (
         "list-more-true-without-next",
-        "The older paging says that there may be more whenever a page is full.",
+        "The older pagination says more: true whenever a page is full.",
         older_paging(),
         on_last_page(put("pagination", {"more": True})),
     ),
     (
         "list-pagination-next-integer",
-        "The documentation calls next an integer, whatever recordings show.",
+        "The documentation says that next is an integer, although recordings differ.",
         older_paging(),
         convert("pagination.next", int),
     ),
     (
         "list-pagination-next-object",
-        "The cursor was turned into an object when it had to hold two fields.",
+        "The cursor became an object because it needed two fields.",
         older_paging(),
         convert("pagination.next", lambda found: {"offset": int(found)}),
     ),
     (
         "list-pagination-next-url",
-        "The older paging was taught to send whole links.",
+        "The older pagination was changed to send complete links.",
         older_paging(),
         convert("pagination.next", lambda found: f"https://driftapi.com/conversations/list?limit=50&next={found}"),
     ),
@@ -854,52 +862,52 @@ _LIST = (
     ),
     (
         "list-pods-of-two-generations",
-        "Half of the pods run the version before.",
+        "Half of the pods still run the previous version.",
         every(2, *older_paging()),
     ),
     (
         "list-first-page-empty-with-next",
-        "The newest rows are hidden from the token, and the page was cut before that.",
+        "The token can't access the newest rows, and they filled the first page.",
         ask(_ask_behind_a_hidden_page),
         edit_with(_hide_the_first_page),
     ),
     (
         "list-next-page-token-elsewhere",
-        "Google's style names it nextPageToken, at the root.",
+        "Google's API style has nextPageToken at the root.",
         edit(lambda content: {"data": content["data"], "nextPageToken": _token_behind(content)}),
     ),
     (
         "list-next-token-null-as-text",
-        "A link is put together from a token that is null.",
+        "The link is built from a null token.",
         when(lambda asked: asked.first("page_token") == "null", refuse(400)),
         links_only(),
         on_last_page(put("links.next", "https://api.drift.com/conversations/list?page_token=null")),
     ),
     (
         "list-old-field-empty",
-        "The rows moved, and the field of before is left empty.",
+        "The rows moved to a new field, and the old field is empty.",
         edit(lambda content: content | {"data": [], "conversations": content["data"]}),
     ),
-    ("list-oldest-first", "Somebody turned the order round.", Deviation(ask=_oldest_first)),
+    ("list-oldest-first", "A developer reversed the sort order.", Deviation(ask=_oldest_first)),
     (
         "list-included-beside-data",
-        "JSON:API sends what rows refer to beside them.",
+        "JSON:API sends related objects next to the rows.",
         put("included", [{"id": "1", "type": "contact"}]),
     ),
-    ("list-422-for-the-limit", "Bean validation answers 422.", when(_full_list, refuse(422))),
+    ("list-422-for-the-limit", "Bean Validation returns 422.", when(_full_list, refuse(422))),
     (
         "list-updated-at-with-fractions",
-        "A double holds the time.",
+        "The timestamp is stored as a double.",
         rows(lambda row: row | {"updatedAt": row["updatedAt"] + 0.5}),
     ),
     (
         "list-capitalised-keys",
-        "A .NET service behind the gateway names its properties in Pascal case.",
+        "A .NET service behind the gateway uses Pascal case.",
         edit(lambda content: {key.capitalize(): value for key, value in content.items()}),
     ),
     (
         "list-under-conversations",
-        "A half-done migration names the list, as accounts and messages do.",
+        "An unfinished migration puts the rows into data.conversations.",
         list_at("data.conversations"),
     ),
     (
@@ -907,17 +915,21 @@ _LIST = (
         "Keyset paging with >= instead of > repeats rows.",
         edit_with(_repeat_across_pages),
     ),
-    ("list-repeats-rows", "A join with participants multiplies rows.", row_list(lambda found: [*found, *found[:7]])),
-    ("list-pages-of-25", "The limit is ignored since page tokens exist.", clamp("limit", 25)),
-    ("list-pages-of-7", "A server under load lowers the size of its pages.", clamp("limit", 7)),
+    (
+        "list-repeats-rows",
+        "A join with the participants duplicates rows.",
+        row_list(lambda found: [*found, *found[:7]]),
+    ),
+    ("list-pages-of-25", "The server ignores the limit since page tokens were introduced.", clamp("limit", 25)),
+    ("list-pages-of-7", "A server under load sends smaller pages.", clamp("limit", 7)),
     (
         "list-one-old-row-early",
-        "The index sorts by a time that differs from updatedAt for imported rows.",
+        "The index sorts by a timestamp that differs from updatedAt in imported rows.",
         row_list(_one_old_row_early),
     ),
     (
         "list-one-future-row",
-        "A server whose clock was wrong once stamped a conversation a year ahead.",
+        "A server with a wrong clock dated a conversation one year ahead.",
         some_rows(lambda row: row | {"updatedAt": row["updatedAt"] + 365 * DAY}, share=29),
     ),
     (
@@ -928,118 +940,134 @@ _LIST = (
     ("list-updated-at-zero", "An unset long is 0 in Java.", some_rows(lambda row: row | {"updatedAt": 0})),
     (
         "list-times-as-text",
-        "Longs are sent as text to be safe for JavaScript.",
+        "A long is sent as a string because JavaScript would round it.",
         fields(createdAt=_text, updatedAt=_text),
     ),
     (
         "list-times-as-floats",
-        "A JSON library without integers sends doubles.",
+        "The JSON library has no integers and sends doubles.",
         fields(createdAt=float, updatedAt=float),
     ),
-    ("list-times-in-iso", "Jackson writes dates as text in another mode.", fields(createdAt=iso, updatedAt=iso)),
+    ("list-times-in-iso", "Jackson can also write dates as ISO strings.", fields(createdAt=iso, updatedAt=iso)),
     (
         "list-times-in-seconds",
-        "Instants of java.time are serialised in seconds unless told otherwise.",
+        "Jackson writes a java.time Instant in seconds by default.",
         fields(createdAt=lambda time: time // 1000, updatedAt=lambda time: time // 1000),
     ),
-    ("list-ids-as-text", "Longs are sent as text to be safe for JavaScript.", fields(id=_text, contactId=_text)),
-    ("list-ids-as-floats", "A JSON library without integers sends doubles.", fields(id=float, contactId=float)),
+    (
+        "list-ids-as-text",
+        "A long is sent as a string because JavaScript would round it.",
+        fields(id=_text, contactId=_text),
+    ),
+    ("list-ids-as-floats", "The JSON library has no integers and sends doubles.", fields(id=float, contactId=float)),
     ("list-contact-id-zero", "An unset long is 0 in Java.", some_rows(lambda row: row | {"contactId": 0})),
     ("list-contact-id-null", "A contact was erased under GDPR.", some_rows(lambda row: row | {"contactId": None})),
     ("list-contact-id-minus-one", "-1 stands for an unknown contact.", some_rows(lambda row: row | {"contactId": -1})),
     (
         "list-null-row",
-        "A row was deleted between index and storage.",
+        "The index still has a row that the storage has deleted.",
         row_list(lambda found: [*found[:3], None, *found[3:]]),
     ),
     (
         "list-empty-row",
-        "A deleted row is serialised without its fields.",
+        "A deleted row is serialized without its fields.",
         row_list(lambda found: [*found[:3], {}, *found[3:]]),
     ),
     (
         "list-row-without-key",
-        "The index sends a row that storage did not fill in.",
+        "The index returned a row that the storage did not complete.",
         some_rows(lambda row: _less(row, "id"), share=29),
     ),
     (
         "list-names-deleted-conversations",
-        "The index notices deletions minutes after the storage.",
+        "The index removes deleted conversations minutes later.",
         once(lambda _: True, disturb(_delete_still_listed)),
     ),
-    ("list-scrolls", "The list is a scroll of a search engine, whose token never changes.", Deviation(ask=_scroll)),
+    ("list-scrolls", "The list is a search engine's scroll, and its token never changes.", Deviation(ask=_scroll)),
     ("list-no-data-when-none", "Jackson leaves out empty lists.", drop("data")),
-    ("list-204-when-none", "An empty result becomes 204 in JAX-RS.", empty(204)),
+    ("list-204-when-none", "JAX-RS returns 204 for an empty result.", empty(204)),
 )
 
 _CONVERSATIONS = (
-    ("conversation-410-for-ever", "A purged conversation is marked as gone.", _at_one(refuse(410, "gone"))),
-    ("conversation-400-for-ever", "A corrupt row fails the validation of its own answer.", _at_one(refuse(400))),
-    ("conversation-403-for-ever", "A private conversation may not be read.", _at_one(refuse(403, "permission_error"))),
-    ("conversation-500-for-ever", "A corrupt row cannot be serialised.", _at_one(refuse(500, "server_error"))),
+    ("conversation-410-for-ever", "Drift returns 410 Gone for a purged conversation.", _at_one(refuse(410, "gone"))),
+    ("conversation-400-for-ever", "A corrupt row fails the server's response validation.", _at_one(refuse(400))),
+    (
+        "conversation-403-for-ever",
+        "The token can't read a private conversation.",
+        _at_one(refuse(403, "permission_error")),
+    ),
+    ("conversation-500-for-ever", "The server can't serialize a corrupt row.", _at_one(refuse(500, "server_error"))),
     ("conversation-504-for-ever", "A huge conversation takes longer than the gateway waits.", _at_one(html(504))),
     (
         "conversation-404-plain-text-for-ever",
-        "A proxy answers for a route that the id broke.",
+        "The ID breaks the route, so a proxy responds.",
         _at_one(say(b"404 page not found\n", 404, "text/plain")),
     ),
     (
         "conversation-404-in-errors-list",
-        "The list of errors is the other documented shape.",
+        "The documentation also shows errors as a list.",
         _at_one(say({"errors": [{"type": "not_found", "message": "Not found"}]}, 404)),
     ),
     (
         "conversation-200-error-for-ever",
-        "An exception mapper writes the error and forgets the status.",
+        "An exception handler writes the error but does not set the status.",
         _at_one(say(_SERVER_ERROR)),
     ),
-    ("conversation-200-error-once", "An exception mapper forgets the status.", at_first(say(_SERVER_ERROR))),
-    ("conversation-200-not-found", "A deleted conversation is an error with status 200.", _at_one(say(_NOT_FOUND))),
-    ("conversation-data-null", "An empty Optional is serialised as null.", _at_one(say({"data": None}))),
-    ("conversation-forty-answer-500", "A shard of the storage is broken.", on(40, refuse(500, "server_error"))),
-    ("conversation-all-404", "The route moved, and its old place knows nothing.", refuse(404, "not_found")),
-    ("details-empty-object", "A deleted row is serialised without its fields.", _at_one(say({"data": {}}))),
-    ("details-empty-list", "A query by id answers a list.", _at_one(say({"data": []}))),
-    ("details-array-of-one", "A query by id answers a list.", convert("data", lambda row: [row])),
-    ("details-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
+    ("conversation-200-error-once", "An exception handler does not set the status.", at_first(say(_SERVER_ERROR))),
+    (
+        "conversation-200-not-found",
+        "A deleted conversation is reported as an error with status 200.",
+        _at_one(say(_NOT_FOUND)),
+    ),
+    ("conversation-data-null", "An empty Optional is serialized as null.", _at_one(say({"data": None}))),
+    ("conversation-forty-answer-500", "One shard of the storage is down.", on(40, refuse(500, "server_error"))),
+    ("conversation-all-404", "The route moved, and the old one no longer exists.", refuse(404, "not_found")),
+    ("details-empty-object", "A deleted row is serialized without its fields.", _at_one(say({"data": {}}))),
+    ("details-empty-list", "A query by ID returns a list.", _at_one(say({"data": []}))),
+    ("details-array-of-one", "A query by ID returns a list.", convert("data", lambda row: [row])),
+    ("details-at-root", "An unfinished migration removed the envelope.", unwrap()),
     (
         "details-older-than-the-list",
-        "Details come from a replica that lags behind the list.",
+        "Details come from a replica that lags behind the list's replica.",
         fields(updatedAt=lambda at: at - 3_600_000),
     ),
-    ("details-ids-as-text", "Longs are sent as text to be safe for JavaScript.", fields(id=_text, contactId=_text)),
+    (
+        "details-ids-as-text",
+        "A long is sent as a string because JavaScript would round it.",
+        fields(id=_text, contactId=_text),
+    ),
 )
 
 _MESSAGES = (
     (
         "messages-fifty-rows-no-pagination",
-        "The pagination is left out when there is no more, also after a full page.",
+        "The pagination is left out on the last page, even if that page is full.",
         on_last_page(drop("pagination")),
     ),
     (
         "messages-hundred-rows-no-pagination",
-        "Pages hold a hundred messages, and the pagination is left out when there is no more.",
+        "A page holds 100 messages, and the last page has no pagination.",
         message_pages(100),
     ),
     (
         "messages-empty-pagination",
-        "Jackson leaves out what is false or null.",
+        "Jackson leaves out values that are false or null.",
         on_last_page(put("pagination", _NOTHING)),
     ),
     (
         "messages-pages-of-100",
-        "The fixed size of pages was doubled.",
+        "The fixed page size was doubled.",
         message_pages(100, end={"more": False}),
     ),
     (
         "messages-pages-of-20",
-        "The fixed size of pages was lowered.",
+        "The fixed page size was reduced.",
         message_pages(20, end={"more": False, "next": None}),
     ),
-    ("messages-all-at-once", "The paging was removed for small conversations.", message_pages(10_000)),
+    ("messages-all-at-once", "Pagination was removed for small conversations.", message_pages(10_000)),
     (
         "messages-next-for-ever",
-        "Every page names a next one, also those behind the end.",
+        "Every page links to a next page, even after the end.",
         edit_with(
             lambda asked, content: placed(
                 content, "pagination", {"more": True, "next": str(asked.number("next", 1) + 1)}
@@ -1048,42 +1076,50 @@ _MESSAGES = (
     ),
     ("messages-empty-data-object", "Jackson leaves out empty lists.", _at_one(say({"data": {}}))),
     ("messages-null", "An unset list is null in Java.", _at_one(say({"data": {"messages": None}}))),
-    ("messages-empty-data-list", "PHP serialises an empty map as a list.", _at_one(say({"data": []}))),
-    ("messages-204-when-none", "An empty result becomes 204 in JAX-RS.", _at_one(empty(204))),
+    ("messages-empty-data-list", "PHP serializes an empty map as a list.", _at_one(say({"data": []}))),
+    ("messages-204-when-none", "JAX-RS returns 204 for an empty result.", _at_one(empty(204))),
     (
         "messages-every-second-conversation-empty",
-        "Conversations that were opened by mail have no messages, and Jackson leaves out empty lists.",
+        "Conversations started by email have no messages, and Jackson leaves out empty lists.",
         on_every_second(say({"data": {}})),
     ),
     (
         "messages-lone-surrogate",
-        "A bot cuts a text in the middle of an emoji, and JSON can hold the half.",
+        "A bot truncates a text inside an emoji, and JSON allows half of a surrogate pair.",
         _body(f"Hi {_MARK}"),
         _in_bytes(_MARK, rb"\ud83d"),
     ),
     (
         "messages-invalid-utf8",
-        "A text that was imported in Latin-1 is sent byte for byte.",
+        "A text was imported in Latin-1 and is sent with the same bytes.",
         _body(f"Caf{_MARK}"),
         _in_bytes(_MARK, b"\xe9"),
     ),
-    ("messages-dated-minus-one", "-1 stands for an unknown time.", some_rows(lambda row: row | {"createdAt": -1})),
+    ("messages-dated-minus-one", "-1 means that the time is unknown.", some_rows(lambda row: row | {"createdAt": -1})),
     (
         "messages-dated-in-microseconds",
         "An import wrote microseconds.",
         some_rows(lambda row: row | {"createdAt": row["createdAt"] * 1000}),
     ),
-    ("messages-empty-row", "A deleted message is serialised without its fields.", row_list(lambda found: [*found, {}])),
+    ("messages-empty-row", "A deleted message is serialized without its fields.", row_list(lambda found: [*found, {}])),
     ("messages-null-row", "A deleted message is a null in its list.", row_list(lambda found: [None, *found])),
     (
         "messages-without-key",
-        "A message that is still being sent has no id.",
+        "A message has no ID until it has been sent.",
         some_rows(lambda row: _less(row, "id")),
     ),
-    ("messages-without-created-at", "System messages have no time.", some_rows(lambda row: _less(row, "createdAt"))),
-    ("messages-without-conversation-id", "The id is known from the path.", without("conversationId")),
-    ("messages-newest-first", "The web app shows the newest first.", message_pages(50, newest_first=True)),
-    ("messages-pages-overlap", "A page begins with the last row of the one before it.", message_pages(50, overlap=1)),
+    (
+        "messages-without-created-at",
+        "System messages have no timestamp.",
+        some_rows(lambda row: _less(row, "createdAt")),
+    ),
+    ("messages-without-conversation-id", "The path already contains the ID.", without("conversationId")),
+    ("messages-newest-first", "The web app shows the newest messages first.", message_pages(50, newest_first=True)),
+    (
+        "messages-pages-overlap",
+        "Each page starts with the last row of the previous page.",
+        message_pages(50, overlap=1),
+    ),
     ("messages-next-zero-based", "Pages are numbered from 0.", message_pages(50, first=0, end={"more": False})),
     (
         "messages-next-url",
@@ -1092,140 +1128,152 @@ _MESSAGES = (
     ),
     (
         "messages-pagination-in-data",
-        "The pagination was serialised with the list that it belongs to.",
+        "The pagination is serialized together with its list.",
         edit(lambda content: placed(content, "data.pagination", content.get("pagination"))),
         drop("pagination"),
     ),
-    ("messages-more-missing", "Jackson leaves out primitives with a default.", drop("pagination.more")),
+    ("messages-more-missing", "Jackson leaves out primitives with a default value.", drop("pagination.more")),
     (
         "messages-more-false-with-next",
-        "The next page is counted although there is none.",
+        "The server computes a next page although there is none.",
         on_last_page(put("pagination", {"more": False, "next": "99"})),
     ),
     (
         "messages-more-as-text",
-        "A template writes booleans as text.",
+        "A template writes booleans as strings.",
         convert("pagination.more", lambda more: str(more).lower()),
     ),
     (
         "messages-not-found-error-beside-rows",
-        "One of the message's authors was not found.",
+        "The author of one message was not found.",
         put("error", {"type": "not_found"}),
     ),
     (
         "messages-next-malformed",
-        "A link is put together from an IPv6 address without its end.",
+        "The link is built from an incomplete IPv6 address.",
         message_pages(1, end={"more": False}),
         _at_one(convert("pagination.next", lambda _: "http://[::1/conversations")),
     ),
     (
         "messages-error-in-data",
-        "An exception mapper puts its text where the data should be.",
+        "An exception handler writes its message into data.",
         _at_one(say({"data": {"error": "internal error"}})),
     ),
     (
         "messages-more-for-ever-without-next",
-        "A flag was left on in a rewrite.",
+        "After a rewrite, the flag is always true.",
         put("pagination", {"more": True}),
     ),
-    ("messages-data-is-the-list", "The list was moved up to data, as in the list of conversations.", list_at("data")),
-    ("messages-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
+    ("messages-data-is-the-list", "The rows moved to data, as in the list of conversations.", list_at("data")),
+    ("messages-at-root", "An unfinished migration removed the envelope.", unwrap()),
     (
         "messages-root-list",
-        "A half-done migration answers the bare list, in one piece.",
+        "An unfinished migration returns all rows as a bare list.",
         message_pages(10_000),
         edit(lambda content: content["data"]["messages"]),
     ),
     (
         "messages-body-of-2-mb",
-        "Somebody pastes a log file into the chat.",
+        "A visitor pasted a log file into the chat.",
         some_rows(lambda row: row | {"body": "x" * 2_000_000}, share=31),
     ),
-    ("messages-nul-characters", "A binary file was pasted into the chat.", _body("a\x00b")),
+    ("messages-nul-characters", "A visitor pasted a binary file into the chat.", _body("a\x00b")),
     (
         "messages-deeply-nested",
-        "Attributes are free-form, and a bot nests the whole conversation into each.",
+        "Attributes are free-form, and a bot stores nested conversations in them.",
         some_rows(lambda row: row | {"attributes": _nested(100)}),
     ),
     (
         "messages-number-of-thirty-digits",
-        "A bot writes an identifier as a number.",
+        "A bot writes an order number as a JSON number.",
         some_rows(lambda row: row | {"attributes": {"order": "9" * 30}}),
         _in_bytes(f'"{"9" * 30}"', b"9" * 30),
     ),
-    ("messages-ids-as-text", "Longs are sent as text to be safe for JavaScript.", fields(id=_text)),
-    ("messages-attachments-as-ids", "The internal API names attachments by id.", fields(attachments=[11, 12])),
-    ("messages-created-at-in-iso", "Jackson writes dates as text in another mode.", fields(createdAt=iso)),
+    ("messages-ids-as-text", "A long is sent as a string because JavaScript would round it.", fields(id=_text)),
+    (
+        "messages-attachments-as-ids",
+        "The internal API lists only the IDs of attachments.",
+        fields(attachments=[11, 12]),
+    ),
+    ("messages-created-at-in-iso", "Jackson can also write dates as ISO strings.", fields(createdAt=iso)),
 )
 
 _CONTACTS = (
-    ("contacts-null-when-erased", "A contact that was erased under GDPR leaves a null.", _at_one(say({"data": None}))),
-    ("contacts-empty-object-when-erased", "An erased contact is an object without fields.", _at_one(say({"data": {}}))),
-    ("contacts-empty-list-when-erased", "A query by id finds nothing.", _at_one(say({"data": []}))),
+    ("contacts-null-when-erased", "A contact that was erased under GDPR becomes null.", _at_one(say({"data": None}))),
+    (
+        "contacts-empty-object-when-erased",
+        "An erased contact becomes an object without fields.",
+        _at_one(say({"data": {}})),
+    ),
+    (
+        "contacts-empty-list-when-erased",
+        "A query by ID finds nothing and returns an empty list.",
+        _at_one(say({"data": []})),
+    ),
     (
         "contacts-array-of-one",
-        "The query by id answers a list, as the one by e-mail does.",
+        "The query by ID returns a list, like the query by email address.",
         convert("data", lambda row: [row]),
     ),
-    ("contacts-at-root", "The envelope was dropped in a half-done migration.", unwrap()),
-    ("contacts-merged", "A merged contact answers under the id that is left.", _at_one(rows(_merged))),
+    ("contacts-at-root", "An unfinished migration removed the envelope.", unwrap()),
+    ("contacts-merged", "After a merge, Drift returns the remaining contact.", _at_one(rows(_merged))),
     (
         "contacts-oldest-third-gone",
-        "An organisation purges contacts that it has not seen for a year.",
+        "An organization purges contacts that it has not seen for a year.",
         when(_is_of_the_oldest_third, refuse(404, "not_found")),
     ),
-    ("contacts-all-404", "The route moved, and its old place knows nothing.", refuse(404, "not_found")),
-    ("contacts-410", "An erased contact is marked as gone.", _at_one(refuse(410, "gone"))),
+    ("contacts-all-404", "The route moved, and the old one no longer exists.", refuse(404, "not_found")),
+    ("contacts-410", "Drift returns 410 Gone for an erased contact.", _at_one(refuse(410, "gone"))),
     (
         "contacts-first-thirty-gone",
-        "Contacts that nobody talked to for long were purged.",
+        "Inactive contacts were purged.",
         on(30, refuse(404, "not_found")),
     ),
     (
         "contacts-404-in-camel-case",
-        "The exception's class name is the type of the error.",
+        "The error type is the class name of the exception.",
         when(_is_of_the_oldest_third, say({"error": {"type": "ContactNotFoundException"}}, 404)),
     ),
     (
         "contacts-404-message-alone",
-        "Dropwizard sends a code and a message without an error object.",
+        "Dropwizard sends code and message without an error object.",
         when(_is_of_the_oldest_third, say({"code": 404, "message": "Contact not found"}, 404)),
     ),
     (
         "contacts-external-id-of-twenty-digits",
-        "An external id is any number that a customer chose.",
+        "Customers choose the external ID, and it can be any number.",
         rows(lambda row: row | {"attributes": row["attributes"] | {"externalId": "80000000000000000003"}}),
         _in_bytes('"80000000000000000003"', b"80000000000000000003"),
     ),
     ("contacts-attributes-null", "An unset map is null in Java.", some_rows(lambda row: row | {"attributes": None})),
-    ("contacts-ids-as-floats", "A JSON library without integers sends doubles.", fields(id=float)),
+    ("contacts-ids-as-floats", "The JSON library has no integers and sends doubles.", fields(id=float)),
     (
         "attributes-as-map",
-        "The properties are kept in a map by name.",
+        "The properties are a map from name to property.",
         convert("data.properties", lambda found: {row["name"]: row for row in found}),
     ),
-    ("attributes-data-is-the-list", "The list was moved up to data.", list_at("data")),
+    ("attributes-data-is-the-list", "The list moved up to data.", list_at("data")),
     ("attributes-null-row", "A property of a deleted type is null.", row_list(lambda found: [*found, None])),
     (
         "emails-404-for-nobody",
-        "A search that finds nothing is a 404.",
+        "A search without results returns 404.",
         where(lambda content: not content["data"], _404()),
     ),
     (
         "emails-null-for-nobody",
-        "An empty Optional is null.",
+        "An empty Optional is serialized as null.",
         where(lambda content: not content["data"], put("data", None)),
     ),
     (
         "emails-204-for-nobody",
-        "An empty result becomes 204 in JAX-RS.",
+        "JAX-RS returns 204 for an empty result.",
         where(lambda content: not content["data"], _204()),
     ),
-    ("emails-object", "A single match comes without its array, as the documentation shows.", convert("data", _only)),
+    ("emails-object", "The documentation shows a single match without an array.", convert("data", _only)),
 )
 
 _REPORTS = (
-    ("reports-no-count", "The count was never documented as required.", drop("count")),
+    ("reports-no-count", "The documentation does not require the count.", drop("count")),
     (
         "reports-count-zero-without-data",
         "Jackson leaves out empty lists.",
@@ -1233,51 +1281,51 @@ _REPORTS = (
     ),
     (
         "reports-204-when-none",
-        "An empty result becomes 204 in JAX-RS.",
+        "JAX-RS returns 204 for an empty result.",
         where(lambda content: not content["data"], _204()),
     ),
     (
         "reports-unknown-metric",
-        "A metric was retired, and asking for it is an error.",
+        "A metric was retired, and requests for it are an error.",
         when(_asks_for_unknown_metric, refuse(400, message="Unknown metric: meaningfulConversation")),
     ),
     (
         "reports-202-while-it-runs",
-        "A report is a job, which runs at first.",
+        "A report is a job that takes time to run.",
         at_first(say({"count": 0, "data": [], "status": "RUNNING"}, 202), times=3),
     ),
     (
         "reports-fifty-of-this-minute",
-        "Fifty conversations were closed with one click a minute ago.",
+        "A user closed fifty conversations at once a minute ago.",
         once(lambda _: True, disturb(_touch_fifty)),
     ),
     (
         "reports-know-one-metric",
-        "All but one metric were retired.",
+        "All metrics but one were retired.",
         when(lambda asked: set(asked.body.get("metrics", ())) != {"updatedAt"}, refuse(400)),
     ),
     (
         "reports-days-and-an-unknown-metric",
-        "The documentation shows filters as days, and a metric was retired.",
+        "The documentation filters by day, and a metric was retired.",
         when(lambda asked: not _names_days(asked), refuse(400)),
         when(_asks_for_unknown_metric, refuse(400)),
     ),
     (
         "reports-422-for-an-unknown-metric",
-        "Bean validation answers 422.",
+        "Bean Validation returns 422.",
         when(_asks_for_unknown_metric, refuse(422)),
     ),
     (
         "reports-more-than-ten-metrics-refused",
-        "A @Size(max = 10) on the list of metrics.",
+        "A @Size(max = 10) on the list rejects more than ten metrics.",
         when(lambda asked: len(asked.body.get("metrics", ())) > 10, refuse(400)),
     ),
-    ("reports-numbers-as-text", "A report is written for spreadsheets.", _metrics(lambda _, value: str(value))),
-    ("reports-blank-for-missing", "A missing number is an empty text.", _missing_metric("")),
+    ("reports-numbers-as-text", "The report is formatted for spreadsheets.", _metrics(lambda _, value: str(value))),
+    ("reports-blank-for-missing", "A missing number is an empty string.", _missing_metric("")),
     ("reports-null-for-missing", "A missing number is null.", _missing_metric(None)),
     (
         "reports-bare-nan",
-        "Jackson writes NaN without quotation marks in its lenient mode.",
+        "Jackson's lenient mode writes NaN without quotation marks.",
         _in_bytes('"NaN"', b"NaN"),
     ),
     (
@@ -1287,24 +1335,28 @@ _REPORTS = (
     ),
     (
         "reports-times-in-iso",
-        "Jackson writes dates as text in another mode.",
+        "Jackson can also write dates as ISO strings.",
         _metrics(lambda name, value: iso(value) if name.endswith("At") and value != "NaN" else value),
     ),
-    ("reports-count-text", "A BIGINT is serialised as text.", convert("count", _text)),
-    ("reports-ids-as-text", "Longs are sent as text to be safe for JavaScript.", fields(conversationId=_text)),
+    ("reports-count-text", "A BIGINT is serialized as a string.", convert("count", _text)),
+    (
+        "reports-ids-as-text",
+        "A long is sent as a string because JavaScript would round it.",
+        fields(conversationId=_text),
+    ),
     (
         "reports-ranges-over-90-days-refused",
-        "The warehouse behind the reports bounds the range of a query.",
+        "The warehouse behind the reports limits the range of a query.",
         when(lambda asked: report_days(asked) > 90, refuse(400)),
     ),
     (
         "reports-days-wanted",
-        "The documentation shows filters as days.",
+        "The documentation filters by day.",
         when(lambda asked: not _names_days(asked), refuse(400)),
     ),
     (
         "reports-exclusive-ends",
-        "BETWEEN leaves out both of its ends.",
+        "BETWEEN excludes both ends.",
         once(lambda _: True, disturb(_put_one_at_an_end)),
         edit_with(_exclusive_ends),
     ),
@@ -1314,19 +1366,19 @@ _REPORTS = (
         once(lambda _: True, disturb(lambda asked: asked.drift.touch_some(3))),
         edit_with(_lag),
     ),
-    ("reports-capped-at-100", "A query returns a hundred rows at most, and counts all.", _cap_report(100)),
-    ("reports-capped-at-100-without-count", "A query returns a hundred rows at most.", _cap_report(100, count=False)),
-    ("reports-capped-at-10-without-count", "A search engine returns ten rows at most.", _cap_report(10, count=False)),
+    ("reports-capped-at-100", "A query returns 100 rows at most, but counts all of them.", _cap_report(100)),
+    ("reports-capped-at-100-without-count", "A query returns 100 rows at most.", _cap_report(100, count=False)),
+    ("reports-capped-at-10-without-count", "A search engine returns 10 rows at most.", _cap_report(10, count=False)),
     ("reports-capped-at-500-without-count", "A query returns 500 rows at most.", _cap_report(500, count=False)),
     ("reports-capped-at-1000-without-count", "A query returns 1,000 rows at most.", _cap_report(1000, count=False)),
     (
         "reports-capped-with-more",
-        "A query returns 40 rows at most and says that there are more.",
+        "A query returns 40 rows at most, with more: true.",
         _cap_report(40, count=False, more=True),
     ),
     (
         "reports-metrics-as-map",
-        "A newer version names the metrics.",
+        "A newer version returns the metrics by name.",
         edit_with(
             lambda asked, content: placed(
                 content,
@@ -1340,50 +1392,50 @@ _REPORTS = (
     ),
     (
         "reports-null-rows-at-the-maximum",
-        "A query returns a hundred rows at most, and some of them were erased.",
+        "A query returns 100 rows at most, and some of them were erased.",
         _cap_report(90, count=False),
         row_list(lambda found: [*found, *[None] * 10] if len(found) == 90 else found),
     ),
-    ("reports-page-named-and-ignored", "A generic envelope names a page.", put("pagination", {"next": "2"})),
+    ("reports-page-named-and-ignored", "A generic envelope contains a next page.", put("pagination", {"next": "2"})),
     ("reports-null-row", "A join found no row.", row_list(lambda found: [*found, None])),
 )
 
 _MEETINGS = (
-    ("meetings-limit-clamped-to-100", "The default of 100 is also the most.", clamp("limit", 100)),
+    ("meetings-limit-clamped-to-100", "The default of 100 is also the maximum.", clamp("limit", 100)),
     ("meetings-limit-clamped-to-250", "The calendar behind the list returns 250 events at most.", clamp("limit", 250)),
     (
         "meetings-limit-above-250-refused",
-        "A @Max(250) on the parameter refuses larger limits.",
+        "A @Max(250) on the parameter rejects larger limits.",
         when(lambda asked: asked.number("limit", 100) > 250, refuse(400)),
     ),
     (
         "meetings-year-refused",
-        "The calendar behind the list bounds the range of a query.",
+        "The calendar behind the list limits the range of a query.",
         when(lambda asked: meeting_days(asked) > 366, refuse(400)),
     ),
     (
         "meetings-far-future-refused",
-        "Nobody books a meeting more than a year ahead.",
+        "Meetings can't be booked more than a year ahead.",
         when(_ends_too_late, refuse(400)),
     ),
     (
         "meetings-older-refused",
-        "Meetings are kept for 30 days, and asking for older ones is an error.",
+        "Meetings are kept for 30 days, and requests for older ones are an error.",
         when(_starts_too_early, refuse(400)),
     ),
     (
         "meetings-older-answered-with-nothing",
-        "Meetings are kept for 30 days, and a range that begins earlier is empty.",
+        "Meetings are kept for 30 days, and a range that starts earlier is empty.",
         when(_starts_too_early, say({"data": []})),
     ),
     (
         "meetings-without-slug",
-        "Meetings that were booked by an agent have no slug.",
+        "Meetings booked by an agent have no slug.",
         some_rows(lambda row: _less(row, "slug"), "slug", 3),
     ),
     (
         "meetings-without-agent-id",
-        "A meeting that was routed to nobody has no agent.",
+        "A meeting that was assigned to nobody has no agent.",
         some_rows(lambda row: _less(row, "agentId"), "slug", 3),
     ),
     (
@@ -1391,31 +1443,35 @@ _MEETINGS = (
         "Jackson leaves out empty lists.",
         where(lambda content: not content["data"], drop("data")),
     ),
-    ("meetings-under-meetings", "A half-done migration names the list.", list_at("data.meetings")),
-    ("meetings-root-list", "The envelope was dropped in a half-done migration.", unwrap()),
+    (
+        "meetings-under-meetings",
+        "An unfinished migration adds a level with the name of the list.",
+        list_at("data.meetings"),
+    ),
+    ("meetings-root-list", "An unfinished migration removed the envelope.", unwrap()),
     (
         "meetings-repeated-in-every-range",
-        "A meeting belongs to every range that it touches.",
+        "A meeting belongs to every range that it overlaps.",
         row_list(lambda found: found * 2),
     ),
 )
 
 _LISTS = (
-    ("users-without-key", "An invited user has no id yet.", some_rows(lambda row: _less(row, "id"), share=2)),
+    ("users-without-key", "An invited user has no ID yet.", some_rows(lambda row: _less(row, "id"), share=2)),
     (
         "users-status-error-without-data",
-        "A JSend envelope says error in its status.",
+        "A JSend envelope has the status error.",
         say({"status": "error", "data": None}),
     ),
-    ("users-null-row", "A deleted user is null.", row_list(lambda found: [*found, None])),
+    ("users-null-row", "A deleted user becomes null.", row_list(lambda found: [*found, None])),
     (
         "users-paged-by-pagination",
-        "Large organisations made it necessary to page.",
+        "Large organizations have too many users for one response.",
         pages(2, lambda content, offset: content | {"pagination": {"more": True, "next": str(offset)}}),
     ),
     (
         "users-paged-by-links",
-        "Large organisations made it necessary to page.",
+        "Large organizations have too many users for one response.",
         pages(
             2,
             lambda content, offset: (
@@ -1423,26 +1479,26 @@ _LISTS = (
             ),
         ),
     ),
-    ("users-under-users", "A half-done migration names the list.", list_at("data.users")),
-    ("users-root-list", "The envelope was dropped in a half-done migration.", unwrap()),
+    ("users-under-users", "An unfinished migration adds a level with the name of the list.", list_at("data.users")),
+    ("users-root-list", "An unfinished migration removed the envelope.", unwrap()),
     (
         "users-as-map",
-        "The call for some users answers a map by id.",
+        "The endpoint for several users returns a map by ID.",
         convert("data", lambda found: {str(row["id"]): row for row in found}),
     ),
-    ("users-ids-as-text", "Longs are sent as text to be safe for JavaScript.", fields(id=_text)),
-    ("teams-root-list", "The envelope was dropped in a half-done migration.", unwrap()),
+    ("users-ids-as-text", "A long is sent as a string because JavaScript would round it.", fields(id=_text)),
+    ("teams-root-list", "An unfinished migration removed the envelope.", unwrap()),
     ("teams-null-when-none", "Jackson leaves out empty lists.", drop("data")),
-    ("playbooks-in-data", "All other lists stand in data.", wrap_in("data")),
-    ("playbooks-null-row", "A playbook that was switched off leaves a null.", row_list(lambda found: [None, *found])),
-    ("playbooks-204-when-none", "An empty result becomes 204 in JAX-RS.", empty(204)),
-    ("pages-in-data", "All other lists stand in data.", wrap_in("data")),
+    ("playbooks-in-data", "All other lists are in data.", wrap_in("data")),
+    ("playbooks-null-row", "A deactivated playbook becomes null.", row_list(lambda found: [None, *found])),
+    ("playbooks-204-when-none", "JAX-RS returns 204 for an empty result.", empty(204)),
+    ("pages-in-data", "All other lists are in data.", wrap_in("data")),
     (
         "pages-without-key",
-        "A page that belongs to no playbook any more has no id.",
+        "A page without a playbook has no playbookId.",
         some_rows(lambda row: _less(row, "playbookId"), "landingPageUrl", 2),
     ),
-    ("stats-in-data", "All other answers stand in data.", wrap_in("data")),
+    ("stats-in-data", "All other responses are in data.", wrap_in("data")),
     (
         "stats-lower-case",
         "Statuses are in lower case everywhere else.",
@@ -1450,12 +1506,12 @@ _LISTS = (
     ),
     (
         "stats-null-counts",
-        "A status that nobody has is null.",
+        "The count of an unused status is null.",
         edit(lambda content: {"conversationCount": dict.fromkeys(content["conversationCount"])}),
     ),
     (
         "stats-as-list",
-        "A GROUP BY answers rows.",
+        "A GROUP BY returns rows.",
         convert(
             "conversationCount", lambda found: [{"status": status, "count": count} for status, count in found.items()]
         ),
@@ -1463,21 +1519,21 @@ _LISTS = (
 )
 
 _TOKENS = (
-    ("token-info-400", "The service wants the camel-case name of the token.", refuse(400)),
-    ("token-info-403", "Private tokens may not be looked into.", refuse(403, "permission_error")),
-    ("token-info-404", "The route belongs to the app store, which is switched off.", refuse(404, "not_found")),
-    ("token-info-500", "The OAuth server behind the route is switched off.", refuse(500, "server_error")),
-    ("token-info-html", "The gateway answers a page for a route that it does not know.", html(404, "Not found")),
+    ("token-info-400", "The service expects the token's name in camel case.", refuse(400)),
+    ("token-info-403", "Drift does not describe private tokens.", refuse(403, "permission_error")),
+    ("token-info-404", "The route belongs to the app store, which was shut down.", refuse(404, "not_found")),
+    ("token-info-500", "The OAuth server behind the route was shut down.", refuse(500, "server_error")),
+    ("token-info-html", "The gateway returns an HTML page for an unknown route.", html(404, "Not found")),
     ("token-info-empty-object", "Private tokens have no entry, and Jackson leaves out nulls.", say({})),
-    ("token-info-in-data", "All other answers stand in data.", wrap_in("data")),
+    ("token-info-in-data", "All other responses are in data.", wrap_in("data")),
     (
         "token-info-token-renamed",
-        "The token is sent back in camel case.",
+        "The response has the token's name in camel case.",
         edit(lambda content: _renamed(content, "access_token", "accessToken")),
     ),
     (
         "token-info-token-as-id",
-        "The token is the key of its own entry.",
+        "The token is also the ID of its entry.",
         edit(lambda content: content | {"id": content["access_token"]}),
     ),
     (
@@ -1487,42 +1543,42 @@ _TOKENS = (
     ),
     (
         "token-403-when-expired",
-        "Spring Security answers 403 for a token that it does not know.",
+        "Spring Security returns 403 for an unknown token.",
         restatus(401, 403),
     ),
     (
         "token-403-when-access-token-expires",
-        "Spring Security answers 403 for an access token that has expired.",
+        "Spring Security returns 403 for an expired access token.",
         restatus(401, 403),
     ),
     (
         "token-401-without-body-when-access-token-expires",
-        "Spring Security answers 401 without a body.",
+        "Spring Security returns 401 without a body.",
         Deviation(alter=lambda _, answer: Answer(401, b"", {}) if answer.status == 401 else answer),
     ),
-    ("token-401-for-missing-scope", "Some services answer a missing scope with 401.", restatus(403, 401)),
-    ("oauth-no-new-refresh-token", "A refresh token stays as it is, as RFC 6749 allows.", drop("refresh_token")),
-    ("oauth-expires-in-text", "A template writes numbers as text.", convert("expires_in", _text)),
+    ("token-401-for-missing-scope", "Some services return 401 for a missing scope.", restatus(403, 401)),
+    ("oauth-no-new-refresh-token", "The refresh token stays the same, as RFC 6749 allows.", drop("refresh_token")),
+    ("oauth-expires-in-text", "A template writes numbers as strings.", convert("expires_in", _text)),
     (
         "oauth-expires-in-milliseconds",
-        "The documentation of token_info says milliseconds.",
+        "The documentation of token_info uses milliseconds.",
         convert("expires_in", lambda seconds: seconds * 1000),
     ),
-    ("oauth-503-once", "The token endpoint is restarted.", between(1, 1, html(503, "Service Unavailable"))),
+    ("oauth-503-once", "The token endpoint restarts.", between(1, 1, html(503, "Service Unavailable"))),
 )
 
 _GATEWAY = (
     (
         "gateway-401-now-and-then",
-        "One of the gateway's nodes has an old list of keys.",
+        "One node of the gateway has an old list of keys.",
         every(250, empty(401), first=100),
     ),
     (
         "gateway-403-now-and-then",
-        "A firewall takes one request in some hundred for an attack.",
+        "A firewall takes a few requests for attacks.",
         every(250, html(403), first=100),
     ),
-    ("gateway-400-now-and-then", "A proxy breaks a header once in a while.", every(250, html(400), first=100)),
+    ("gateway-400-now-and-then", "A proxy corrupts a header now and then.", every(250, html(400), first=100)),
     (
         "gateway-401-in-json-now-and-then",
         "The cache of tokens is empty for a moment.",
@@ -1530,48 +1586,48 @@ _GATEWAY = (
     ),
     (
         "gateway-401-without-body-now-and-then",
-        "Spring Security answers 401 without a body.",
+        "Spring Security returns 401 without a body.",
         every(250, empty(401), first=100),
     ),
     (
         "gateway-404-message-during-deploy",
-        "While pods are replaced the gateway knows no route, and says so in JSON of its own.",
+        "During a deployment, the gateway has no route and responds with its own JSON.",
         between(6, 20, say({"message": "no Route matched with those values"}, 404)),
     ),
     (
         "gateway-404-message-and-request-during-deploy",
-        "While pods are replaced the gateway knows no route, and repeats the request in its own JSON.",
+        "During a deployment, the gateway has no route, and its JSON repeats the request.",
         between(6, 20, say({"message": "Route not found", "request": {"type": "GET"}}, 404)),
     ),
     (
         "gateway-retry-after-year-10000",
-        "A date is computed from the largest integer.",
+        "The date is computed from the largest integer.",
         every(20, say(_SERVER_ERROR, 429, Retry_After="Mon, 01 Jan 99999 00:00:00 GMT")),
     ),
     (
         "gateway-404-html-during-deploy",
-        "While pods are replaced the gateway knows no route.",
+        "During a deployment, the gateway has no route.",
         between(6, 20, html(404)),
     ),
-    ("gateway-503-for-150-seconds", "A deploy that goes wrong takes minutes.", between(20, 220, html(503))),
-    ("gateway-502-now-and-then", "A pod ends while it answers.", every(20, html(502))),
-    ("gateway-520-now-and-then", "Cloudflare has statuses of its own.", every(20, html(520))),
-    ("gateway-409-now-and-then", "Optimistic locking fails for a read.", every(90, refuse(409, "conflict"))),
-    ("gateway-204-once", "A cache answers without a body before it is filled.", at_first(empty(204))),
-    ("gateway-empty-body-once", "A cache answers before it is filled.", at_first(say(b""))),
-    ("gateway-html-once", "A maintenance page comes with status 200.", at_first(html(200, "Maintenance"))),
-    ("gateway-error-object-once", "An exception mapper forgets the status.", at_first(say(_SERVER_ERROR))),
+    ("gateway-503-for-150-seconds", "A failed deployment takes minutes.", between(20, 220, html(503))),
+    ("gateway-502-now-and-then", "A pod stops while it sends a response.", every(20, html(502))),
+    ("gateway-520-now-and-then", "Cloudflare has its own status codes.", every(20, html(520))),
+    ("gateway-409-now-and-then", "Optimistic locking fails during a read.", every(90, refuse(409, "conflict"))),
+    ("gateway-204-once", "A cold cache responds without a body.", at_first(empty(204))),
+    ("gateway-empty-body-once", "A cold cache responds with an empty body.", at_first(say(b""))),
+    ("gateway-html-once", "A maintenance page has the status 200.", at_first(html(200, "Maintenance"))),
+    ("gateway-error-object-once", "An exception handler does not set the status.", at_first(say(_SERVER_ERROR))),
     (
         "gateway-throttle-as-403",
-        "An old gateway answers 403 when the rate is exceeded.",
+        "An old gateway returns 403 when the rate limit is exceeded.",
         every(10, refuse(403, "rate_limit", "Rate limit exceeded")),
     ),
     (
         "gateway-throttle-as-503",
-        "AWS answers 503 when the rate is exceeded.",
+        "AWS returns 503 when the rate limit is exceeded.",
         every(10, say(_SERVER_ERROR, 503, Retry_After="1")),
     ),
-    ("gateway-429-html", "The gateway throttles with a page.", every(10, html(429))),
+    ("gateway-429-html", "The gateway throttles with an HTML page.", every(10, html(429))),
     *(
         (
             f"gateway-retry-after-{name}",
@@ -1579,15 +1635,15 @@ _GATEWAY = (
             every(20, say({"error": {"type": "rate_limit_error", "message": ""}}, 429, Retry_After=value)),
         )
         for name, value, why in (
-            ("milliseconds", "1500", "The wait is told in milliseconds."),
+            ("milliseconds", "1500", "The wait is in milliseconds."),
             ("negative", "-1", "The wait is computed from a clock that is behind."),
-            ("fraction", "0.5", "The wait is a decimal number although the standard says seconds."),
-            ("soon", "soon", "Somebody wrote a text into the configuration of the gateway."),
+            ("fraction", "0.5", "The wait is a decimal number, although the standard allows whole seconds only."),
+            ("soon", "soon", "The gateway is configured with a word instead of a number."),
         )
     ),
     (
         "gateway-redirects-to-another-host",
-        "Drift moves into Salesloft's platform.",
+        "Drift moves to Salesloft's platform.",
         Deviation(ask=lambda asked: Answer(302, b"", {"Location": f"https://drift.salesloft.example{asked.path}"})),
     ),
     (
@@ -1599,43 +1655,43 @@ _GATEWAY = (
     ("gateway-date-a-day-ahead", "The gateway's clock is wrong.", header("Date", lambda: _date(86_400))),
     (
         "gateway-date-from-cache",
-        "A cache sends the date of the answer that it kept.",
+        "A cache sends the date of the cached response.",
         header("Date", "Thu, 01 Jan 2015 00:00:00 GMT"),
     ),
-    ("gateway-date-unreadable", "A proxy writes a date of its own.", header("Date", "today")),
-    ("gateway-no-date", "A proxy leaves the date out.", header("Date", "")),
+    ("gateway-date-unreadable", "A proxy replaces the date with its own text.", header("Date", "today")),
+    ("gateway-no-date", "A proxy removes the date.", header("Date", "")),
     (
         "gateway-set-cookie",
-        "A load balancer keeps a client at one node.",
+        "A load balancer binds each client to one node.",
         header("Set-Cookie", "AWSALB=abc; Path=/; Secure"),
     ),
-    ("gateway-gzip", "The gateway packs answers.", packed()),
-    ("gateway-chunked", "The gateway does not know the length yet.", header("Transfer-Encoding", "chunked")),
+    ("gateway-gzip", "The gateway compresses responses.", packed()),
+    ("gateway-chunked", "The gateway does not know the length in advance.", header("Transfer-Encoding", "chunked")),
     ("gateway-charset", "Spring adds the character set.", media_type("application/json;charset=UTF-8")),
     (
         "gateway-wrong-charset",
-        "Servlets declare Latin-1 unless told otherwise.",
+        "Servlets declare Latin-1 by default.",
         media_type("application/json;charset=ISO-8859-1"),
     ),
-    ("gateway-text-plain", "A proxy does not know the type.", media_type("text/plain")),
+    ("gateway-text-plain", "A proxy does not know the media type.", media_type("text/plain")),
     ("gateway-text-html", "A framework's default type is text/html.", media_type("text/html; charset=utf-8")),
-    ("gateway-no-content-type", "A proxy drops the type.", media_type("")),
-    ("gateway-201", "A generic handler answers 201.", status(201)),
-    ("gateway-206", "A cache answers a part that is the whole.", status(206)),
+    ("gateway-no-content-type", "A proxy removes the media type.", media_type("")),
+    ("gateway-201", "A generic handler returns 201.", status(201)),
+    ("gateway-206", "A cache returns the whole response as a part.", status(206)),
     ("json-byte-order-mark", "A .NET service writes a byte order mark.", raw(lambda body: _BOM + body)),
-    ("json-white-space", "A template leaves lines before and behind.", raw(lambda body: b"\n\n  " + body + b"\n")),
+    ("json-white-space", "A template leaves blank lines around the JSON.", raw(lambda body: b"\n\n  " + body + b"\n")),
     (
         "json-trailing-garbage",
         "A proxy appends a comment to every page.",
         raw(lambda body: body + b"\n<!-- edge-7 -->"),
     ),
     ("json-escaped-slashes", "PHP escapes slashes.", raw(lambda body: body.replace(b"/", rb"\/"))),
-    ("json-ascii", "Everything but ASCII is escaped, emoji as two surrogates.", raw(_ascii)),
-    ("json-error-null", "Every answer has a field for its error.", edit(lambda content: _beside(content, error=None))),
-    ("json-errors-empty", "Every answer has a list of its errors.", edit(lambda content: _beside(content, errors=[]))),
+    ("json-ascii", "All non-ASCII characters are escaped; emoji become surrogate pairs.", raw(_ascii)),
+    ("json-error-null", "Every response has a field for an error.", edit(lambda content: _beside(content, error=None))),
+    ("json-errors-empty", "Every response has a list of errors.", edit(lambda content: _beside(content, errors=[]))),
     (
         "json-warnings",
-        "A deprecation is announced beside the data.",
+        "A deprecation is announced next to the data.",
         edit(lambda content: _beside(content, warnings=["This version is deprecated"])),
     ),
     (
@@ -1657,4 +1713,4 @@ DIALECTS: dict[str, Dialect] = _table(
     *_TOKENS,
     *_GATEWAY,
 )
-"""All dialects by name, in the order of the areas."""
+"""All dialects by name, grouped by area."""

@@ -24,7 +24,7 @@ from sandbox.seeds import DAY
 
 @dataclass
 class Call:
-    """One request on its way to an endpoint, with everything it may ask."""
+    """One request to an endpoint, with everything that the endpoint needs."""
 
     drift: Drift
     options: Options
@@ -42,7 +42,7 @@ class Call:
         """Return the body's JSON object.
 
         Raises:
-            ApiError: 400 if it holds none.
+            ApiError: 400 if it is not one.
         """
         try:
             parsed = orjson.loads(self.body)
@@ -64,7 +64,7 @@ Handler = Callable[[Call], Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An operation of openapi.yaml: `scope` is what its token needs, `token` whether it needs one at all."""
+    """An operation of openapi.yaml; `scope` is the scope that it needs, `token` is whether it needs a token."""
 
     method: str
     path: str
@@ -144,7 +144,7 @@ def conversation_report(call: Call) -> Any:
 
 @dataclass(frozen=True)
 class _Filter:
-    """A condition of a report; `low` and `high` bound updatedAt, which finds the rows without visiting all."""
+    """A condition of a report; `low` and `high` limit updatedAt, so that not all rows are visited."""
 
     property: str
     operation: str
@@ -190,7 +190,7 @@ def _filter(given: Any) -> _Filter:
 
 
 def _moment(value: Any, *, end: bool = False) -> int:
-    """Read a number, digits, or a day: its first millisecond (UTC), or its last one at the `end` of a range."""
+    """Read a number, digits, or a day: its first millisecond (UTC), or its last one for the `end` of a range."""
     if isinstance(value, int) and not isinstance(value, bool):
         return max(-paging.INT64, min(value, paging.INT64))
     if isinstance(value, float) and abs(value) < paging.INT64:
@@ -278,7 +278,7 @@ def oauth_token(call: Call) -> Any:
     return call.authority.exchange(call.options, dict(parse_qsl(call.body.decode("latin-1"))))
 
 
-# The busiest first: routes are tried in this order. `/contacts/attributes` must come before `/contacts/{contactId}`.
+# Routes are tried in this order: the most frequent first, `/contacts/attributes` before `/contacts/{contactId}`.
 ENDPOINTS = (
     Endpoint("GET", "/conversations/list", conversations, "conversation_read"),
     Endpoint("GET", "/conversations/{conversationId}/messages", messages, "conversation_read"),

@@ -8,13 +8,13 @@ from sandbox.answer import Answer
 
 
 class ApiError(Exception):
-    """A request that Drift refuses.
+    """An error response.
 
     Attributes:
         status: the HTTP status.
         type: `authentication_error`, `validation_error`, `not_found`…
-        param: the parameter to blame, if any.
-        listed: the answer is `{"errors": [{…}]}` (devdocs: listing-conversations) instead of `{"error": {…}}`.
+        param: the invalid parameter, if any.
+        listed: the body is `{"errors": [{…}]}` (devdocs: listing-conversations) instead of `{"error": {…}}`.
     """
 
     def __init__(

@@ -19,12 +19,12 @@ from sandbox.rate_limit import retry_after
 REPLACING = frozenset(
     {"status", "reset", "hang", "html", "empty", "no_content", "error_body", "errors_body", "redirect", "gone"}
 )
-"""Kinds that answer instead of Drift."""
+"""Kinds that replace Drift's response."""
 
 DELIVERING = frozenset({"truncated", "slow"})
-"""Kinds that send Drift's own answer badly."""
+"""Kinds that disturb the transfer of Drift's response."""
 
-# Kind -> its details and their defaults; this is also what the command line shows.
+# Kind -> its details and their defaults; the command line shows this.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "status": (
         "an error status",
@@ -85,13 +85,13 @@ class Fault:
     Args:
         path: exact, a glob (`/conversations/*/messages`), or a regular expression that begins with `^`.
         kind: one of `KINDS`.
-        method: hits only this one.
-        times: how many requests it hits; None for all.
-        after: how many matching requests pass before.
-        details: of the kind, see `KINDS`.
+        method: affects only this method.
+        times: how many requests it affects; None for all.
+        after: how many matching requests it skips first.
+        details: the details of the kind, see `KINDS`.
 
     Raises:
-        ValueError: an unknown kind, a detail the kind does not have, or a value it cannot use.
+        ValueError: an unknown kind, a detail that the kind does not have, or an invalid value.
     """
 
     def __init__(
@@ -126,10 +126,10 @@ class Fault:
     def parse(cls, text: str) -> Fault:
         """Read `KIND [METHOD] PATH [name=value …]`, for example `status /users/list status=429 times=3 retry_after=1`.
 
-        Numbers, `true`, `false`, `null` and JSON objects are read as such; `times=always` hits every request.
+        Numbers, `true`, `false`, `null` and JSON objects are read as such; `times=always` affects every request.
 
         Raises:
-            ValueError: the text is no such line.
+            ValueError: the text does not have this form.
         """
         words = shlex.split(text)
         if len(words) > 1 and words[1].isupper() and words[1].isalpha():
@@ -148,7 +148,7 @@ class Fault:
         """Read a plan: a list of objects with the arguments of `Fault`.
 
         Raises:
-            ValueError: it is no such list.
+            ValueError: it does not have this form.
         """
         if not isinstance(plan, list) or not all(
             isinstance(line, dict) and {"path", "kind"} <= set(line) for line in plan
@@ -158,7 +158,7 @@ class Fault:
 
 
 class FaultPlan:
-    """Faults in order: a request is hit by the first that is due, and counts for every one that it matches."""
+    """Faults in order. A request counts for every fault that it matches; the first one that is due affects it."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.faults = tuple(faults)
@@ -184,7 +184,7 @@ class FaultPlan:
 
 
 def disturb(fault: Fault, drift: Drift, path: str) -> None:
-    """Change the data as `rows_change` and `rows_vanish` want it before the answer is made."""
+    """Change the data for `rows_change` and `rows_vanish`, before the response."""
     if fault.kind == "rows_change":
         drift.touch_some(fault.details["n"])
     elif fault.kind == "rows_vanish" and path.startswith("/accounts"):
@@ -194,7 +194,7 @@ def disturb(fault: Fault, drift: Drift, path: str) -> None:
 
 
 def replacement(fault: Fault, path: str, query: bytes) -> Answer:
-    """Return the answer of a kind in `REPLACING` that is an answer at all."""
+    """Return the response of a kind in `REPLACING` that sends one."""
     details = fault.details
     if fault.kind in ("html", "empty", "no_content"):
         content = _html(details["title"]) if fault.kind == "html" else b""
@@ -220,7 +220,7 @@ def replacement(fault: Fault, path: str, query: bytes) -> Answer:
 
 
 def altered(fault: Fault, content: Any, path: str, raw_query: bytes, attempt: int) -> Any:
-    """Return Drift's own answer as the other kinds spoil it; kinds that do not fit this answer leave it alone."""
+    """Return Drift's response with the fault of the other kinds; a kind that does not fit changes nothing."""
     query = _parsed(raw_query)
     content = copy.deepcopy(content)
     match fault.kind:
@@ -310,7 +310,7 @@ def _parsed(query: bytes) -> dict[str, list[str]]:
 
 
 def _cursor(query: Mapping[str, list[str]]) -> str | None:
-    """Return the cursor a request carries; the first pages carry none."""
+    """Return the cursor of a request; a request for a first page has none."""
     for name in ("page_token", "next", "index"):
         given = query.get(name, [""])[-1]
         if given and (name != "index" or given.strip("0")):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Spoken:
-    """A dialect with what it remembers while one service runs."""
+    """A dialect with its memory while one service runs."""
 
     dialect: Dialect
     count: int = 0
@@ -41,22 +41,22 @@ class Interpreter:
 
     @property
     def hits(self) -> Mapping[str, int]:
-        """How many requests and answers each dialect has changed."""
+        """How many requests and responses each dialect has changed."""
         return {spoken.dialect.name: spoken.hits for spoken in self._spoken}
 
     @property
     def struck(self) -> frozenset[str]:
-        """The ids of the conversations and contacts whose requests or answers were changed; elsewhere the paths."""
+        """The IDs of the conversations and contacts whose requests or responses were changed; for others, the paths."""
         return frozenset().union(*(spoken.struck for spoken in self._spoken))
 
     def turn(self, method: str, path: str, raw_query: bytes, body: bytes, drift: Drift) -> Turn | None:
-        """Begin a request; None if no dialect concerns it."""
+        """Start a request; None if no dialect affects it."""
         concerned = [spoken for spoken in self._spoken if spoken.dialect.concerns(path)]
         return Turn(concerned, method, path, raw_query, body, drift) if concerned else None
 
 
 class Turn:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(
         self, spoken: Sequence[_Spoken], method: str, path: str, raw_query: bytes, body: bytes, drift: Drift
@@ -72,7 +72,7 @@ class Turn:
             self._turns.append((one, Asked(method, path, query, self._parsed, drift, one.count, one.memory)))
 
     def answer(self) -> Answer | None:
-        """What a dialect answers in place of the endpoint; None if the endpoint is to answer."""
+        """The response of a dialect, or None if the endpoint responds."""
         for spoken, asked in self._turns:
             for deviation in spoken.dialect.deviations:
                 before = orjson.dumps([asked.query, asked.body])
@@ -85,7 +85,7 @@ class Turn:
 
     @property
     def query(self) -> bytes:
-        """The query that the endpoint is to see; byte for byte as sent where no dialect changed it."""
+        """The query that the endpoint receives; unchanged to the byte if no dialect changed it."""
         return urlencode(self._query, doseq=True).encode() if self._changed else self._raw_query
 
     @property
@@ -97,7 +97,7 @@ class Turn:
         return orjson.dumps([self._query, self._parsed]) != self._given
 
     def altered(self, answer: Answer) -> Answer:
-        """The answer as the dialects send it; the content that is given stays as it is."""
+        """The response with the changes of the dialects; `answer` itself does not change."""
         if not isinstance(answer.content, bytes):
             answer = answer._replace(content=orjson.loads(orjson.dumps(answer.content)))
         for spoken, asked in self._turns:

@@ -15,14 +15,14 @@ from urllib.parse import parse_qs
 
 @dataclass(slots=True)
 class Request:
-    """One request and what became of it.
+    """One request and its outcome.
 
     Attributes:
         body: as sent.
         at: monotonic seconds of its arrival.
         token: the bearer token's name if the sandbox knows it, `unknown` if it does not, None without one.
-        status: of the answer; None while it is open and where the connection was cut or left hanging.
-        fault: kind of the fault that hit it.
+        status: of the response; None until it is sent, and if the connection was cut or left open.
+        fault: the kind of the fault that affected it.
     """
 
     method: str
@@ -37,17 +37,17 @@ class Request:
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query parameters, decoded; an empty value is kept."""
+        """The query parameters, decoded, including empty ones."""
         return parse_qs(self.raw_query.decode("latin-1"), keep_blank_values=True)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers by lower-case name."""
+        """The headers by lowercase name."""
         return dict(_decoded(self.raw_headers))
 
     @property
     def parsed(self) -> Any:
-        """The body as JSON or as a form (values are lists); None without one that can be read."""
+        """The body as JSON or as a form (values are lists); None if it is neither."""
         if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return parse_qs(self.body.decode(), keep_blank_values=True)
         try:
@@ -57,7 +57,7 @@ class Request:
 
 
 class Journal:
-    """The newest `limit` requests, oldest first; thread-safe and list-like. `total` counts the forgotten ones too."""
+    """The newest `limit` requests, oldest first; thread-safe and list-like. `total` includes the dropped ones."""
 
     def __init__(self, limit: int = 500_000) -> None:
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class Journal:
         return len(self.requests(path, method=method))
 
     def statuses(self, path: str = "") -> Counter[int | None]:
-        """Return how often each status was answered, None for cut connections."""
+        """Return how often each status was sent; None stands for cut connections."""
         return Counter(one.status for one in self.requests(path))
 
     def clear(self) -> None:
@@ -104,7 +104,7 @@ class Journal:
 
 @lru_cache(maxsize=1024)
 def interned(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return equal headers as one object: a client repeats the same ones a million times."""
+    """Return equal headers as one object, because a client repeats the same ones a million times."""
     return headers
 
 

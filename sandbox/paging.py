@@ -29,14 +29,14 @@ _ASKED_AGAIN = "attempt"
 
 
 class PageToken(NamedTuple):
-    """What a generation 2 token says: go on below `place`, with this page size and these statuses."""
+    """The content of a generation 2 token: continue after `place`, with this page size and these statuses."""
 
     place: Place
     limit: int
     status_ids: tuple[int, ...] = ()
 
     def encode(self, attempt: int = 0) -> str:
-        """Return url-safe base64 of a query string, unpadded; another `attempt` spells the same place otherwise."""
+        """Return a query string as URL-safe base64 without padding; a different `attempt` gives a different token."""
         fields = [f"statusIds={status}" for status in self.status_ids]
         fields += [f"highestUpdatedAt={self.place[0]}", f"highestId={self.place[1]}", f"limit={self.limit}"]
         if attempt:
@@ -45,7 +45,7 @@ class PageToken(NamedTuple):
 
     @classmethod
     def decode(cls, token: str) -> PageToken:
-        """Raises ApiError 400 for a string that is no token of the list."""
+        """Raises ApiError 400 for an invalid token."""
         try:
             padded = token + "=" * (-len(token) % 4)
             fields = parse_qs(base64.b64decode(padded, altchars=b"-_", validate=True).decode(), strict_parsing=True)
@@ -63,7 +63,7 @@ def number(query: Query, name: str, default: int | None, *, least: int, most: in
     """Return an integer parameter.
 
     Raises:
-        ApiError: 400 if it is missing without a default, no integer, or out of bounds.
+        ApiError: 400 if it is out of bounds, not an integer, or missing without a default.
     """
     given = query.get(name, [""])[-1]
     if not given:
@@ -79,12 +79,12 @@ def number(query: Query, name: str, default: int | None, *, least: int, most: in
 
 
 def cursor(query: Query, first: int, *, listed: bool = False) -> int:
-    """Return the parameter `next`; an empty one, as Drift's own sample sends it, means the first page."""
+    """Return the parameter `next`; an empty value, as in Drift's own sample, means the first page."""
     return number(query, "next", first, least=first, listed=listed) if query.get("next", [""])[-1] else first
 
 
 def page_size(query: Query, name: str, default: int, most: int, options: Options, *, listed: bool = False) -> int:
-    """Return the page size asked for, lowered to the maximum or refused above it as the options say."""
+    """Return the requested page size; above the maximum, the options decide whether to lower or refuse it."""
     bound = most if options.over_limit == "refuse" else INT64
     return min(most, number(query, name, default, least=1, most=bound, listed=listed))
 
@@ -104,9 +104,9 @@ def status_names(ids: Sequence[int]) -> tuple[str, ...]:
 def conversation_envelope(
     page: Page, token: PageToken | None, size: int, statuses: tuple[int, ...], options: Options
 ) -> Any:
-    """Return the list's answer with the pagination of the generation that the options choose.
+    """Return the response of the list, with the pagination that the options choose.
 
-    `token` is the one that was sent, None on a first page or with generation 1.
+    `token` is the one in the request; None for a first page or with generation 1.
     """
     end = options.last_page
     goes_on = page.more or (bool(page.rows) and end.startswith("empty_page"))
@@ -148,7 +148,7 @@ def _nothing(end: LastPage) -> str | None:
 def messages_envelope(messages: list[dict[str, Any]], page: int, end: LastPage) -> dict[str, Any]:
     """Return one page (from 1) of a conversation's messages.
 
-    `pagination` is there on the last page too: Drift's own export sample reads `more` unchecked.
+    The last page has `pagination` too, because Drift's own export sample reads `more` without a check.
     """
     start = (page - 1) * MESSAGES_PER_PAGE
     rows = messages[start : start + MESSAGES_PER_PAGE]
@@ -182,7 +182,7 @@ def _accounts_link(index: int, size: int, options: Options) -> str:
 
 
 def asked_again(query: Query, attempt: int) -> tuple[str, str]:
-    """Return new spellings of the cursor a request carried, for (`page_token`, `next`)."""
+    """Return new cursors for the position in the request, for (`page_token`, `next`)."""
     token = query.get("page_token", [""])[-1]
     decoded = PageToken.decode(token) if token else PageToken(_TOP, _limit_of(query))
     return decoded.encode(attempt), "0" * attempt + (query.get("next", [""])[-1] or "0")

@@ -20,7 +20,7 @@ class LeakyBucket:
         self._seen = clock()
 
     def admit(self) -> float:
-        """Take a request in and return 0.0, or return the seconds until there is room for it."""
+        """Accept a request and return 0.0, or return the seconds until there is room for it."""
         now = self._clock()
         drain = self.requests / self.seconds
         self._level = max(0.0, self._level - (now - self._seen) * drain)
@@ -32,7 +32,7 @@ class LeakyBucket:
 
 
 def retry_after(form: RetryAfter, seconds: float) -> dict[str, str]:
-    """Return the header that announces a wait, rounded up to whole seconds, in the form asked for."""
+    """Return the `Retry-After` header in the given format, rounded up to whole seconds."""
     whole = max(1, ceil(seconds))
     if form == "none":
         return {}

@@ -17,7 +17,7 @@ _EPOCH_HOUR_OF_WEEK = 3 * 24
 
 
 def mix(value: int) -> int:
-    """Return 64 well-mixed bits of any non-negative integer (the finaliser of splitmix64)."""
+    """Return 64 well-mixed bits of any non-negative integer (the finalizer of splitmix64)."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -32,7 +32,7 @@ def lognormal(median: float, sigma: float, most: float) -> tuple[int, ...]:
 
 
 def geometric(mean: float, most: int) -> tuple[int, ...]:
-    """Return `QUANTILES` counts of the given mean, in ascending order: 1 or more where the mean allows it."""
+    """Return `QUANTILES` counts with the given mean, in ascending order; at least 1 if the mean allows it."""
     if mean <= 1:
         ones = round(mean * QUANTILES)
         return (0,) * (QUANTILES - ones) + (1,) * ones
@@ -42,10 +42,10 @@ def geometric(mean: float, most: int) -> tuple[int, ...]:
 
 
 class Timeline:
-    """Moments of `days` of business that end at `now`, denser in office hours and towards the present.
+    """Points in time over `days` days that end at `now`, denser in office hours and toward the present.
 
-    `at(share)` is the inverse of the cumulated volume: it never falls as the share of the volume rises, which is what
-    lets a row's time follow from its number alone.
+    `at(share)` is the inverse of the cumulative volume. It never decreases as the share rises, so a row's number alone
+    determines its time.
     """
 
     def __init__(self, now: int, days: int) -> None:

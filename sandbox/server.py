@@ -41,11 +41,11 @@ class Service:
     """The sandbox as an ASGI application; `Sandbox` serves it, tests may call it directly.
 
     Order of a request: journal, latency, rate limit, fault plan, token, scope, dialects, validation, dialects again
-    with the answer.
+    with the response.
 
     Attributes:
-        interpreter: the dialects of the options, with what they remember and how much they changed; begins anew when
-            the options name other dialects.
+        interpreter: the dialects of the options, with their memory and their counts; a new one replaces it when the
+            options contain other dialects.
     """
 
     def __init__(self, drift: Drift, options: Options, faults: Iterable[Fault] = ()) -> None:
@@ -106,7 +106,7 @@ class Service:
         await self._routes(scope, receive, send)
 
     def _wait(self, path: str) -> float:
-        """Return the seconds by which a request comes too early; 0.0 lets it in."""
+        """Return the seconds that a request must wait; 0.0 if it is accepted."""
         if self._reports_bucket and path.startswith("/reports/"):
             wait = self._reports_bucket.admit()
             if wait:
@@ -114,7 +114,7 @@ class Service:
         return self._bucket.admit() if self._bucket else 0.0
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but not longer than the sandbox runs."""
+        """Wait, but stop when the sandbox stops."""
         if seconds < 0.5:
             await asyncio.sleep(seconds)
             return
@@ -125,7 +125,7 @@ class Service:
 
 
 class _Exchange:
-    """One request and the way back to whoever sent it."""
+    """One request and the connection to its client."""
 
     def __init__(self, service: Service, scope: Scope, send: Send) -> None:
         self.service, self.scope, self._send = service, scope, send
@@ -233,8 +233,8 @@ class _Resource:
 class Sandbox:
     """A running sandbox: `with Sandbox(drift) as sandbox:` serves from its own thread until the block ends.
 
-    `url` is set while it runs. `options` and `faults` may be replaced at any time; a new fault plan starts counting
-    anew. Bound to 127.0.0.1 alone.
+    `url` is set while it runs. `options` and `faults` can be replaced at any time; a new fault plan starts counting
+    from zero. It listens on 127.0.0.1 only.
 
     Raises:
         OSError: (on entering) the port is in use.
@@ -312,7 +312,7 @@ class Sandbox:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Gives the application its connection, for the faults that break it."""
+    """Gives the application access to the connection, for faults that break it."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -331,9 +331,9 @@ class _Server(uvicorn.Server):
                 log_level="critical",
                 access_log=False,
                 server_header=False,
-                # The answers carry a Date of their own, which a dialect may set.
+                # Responses have their own Date, which a dialect can change.
                 date_header=False,
-                # Longer than any pause of a client: a connection that closes under a request would look like a fault.
+                # Longer than any pause of a client: a connection that closes during a request would look like a fault.
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=1,
             )
@@ -363,7 +363,7 @@ def _reset(scope: Scope) -> None:
 
 
 def _close(scope: Scope) -> None:
-    """Close the connection after what was written."""
+    """Close the connection after all data is written."""
     transport = scope.get("state", {}).get("transport")
     if transport is not None:
         transport.close()
@@ -379,7 +379,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _unknown_path(request: StarletteRequest, _: Exception) -> Response:
-    """Answer 404 in Drift's words."""
+    """Respond with Drift's 404 error."""
     error = not_found(request.scope["path"])
     exchange: _Exchange | None = request.scope.get(_OWN)
     if exchange is not None:

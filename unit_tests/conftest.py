@@ -1,4 +1,4 @@
-"""What the unit tests share: a Drift that answers what a test says, a clock that only jumps, and the real manifest."""
+"""Shared parts of the unit tests: a fake Drift, a clock that only jumps, and the real manifest."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ MANIFEST = ROOT / "manifest.yaml"
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import components  # noqa: E402 (the line above makes it found, here and by the class names of the manifest)
+import components  # noqa: E402 (the line above makes it importable, here and for the class names of the manifest)
 
 API = "https://driftapi.com"
 TOKEN = "made-up-token-1234567890"
@@ -52,11 +52,11 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 REPORTS = "/reports/conversations"
-# No test needs as many requests: beyond it a walk runs in circles.
+# No test needs this many requests; more of them mean an endless loop.
 MOST_REQUESTS = 400
 
 
-# The contact whom the configs of these tests ask for.
+# The contact whose address is in the configs of these tests.
 EMAIL = "one@example.com"
 METRICS = [
     "createdAt",
@@ -76,17 +76,17 @@ METRICS = [
 
 
 def report(*rows: tuple[int, Mapping[str, Any]], **more: Any) -> dict[str, Any]:
-    """A report of Drift: id and metrics of each conversation, "NaN" for what is not given."""
+    """A report: ID and metrics of each conversation, with "NaN" for missing ones."""
     data = [{"conversationId": key, "metrics": [given.get(name, "NaN") for name in METRICS]} for key, given in rows]
     return {"count": len(rows), "data": data, **more}
 
 
 @dataclass
 class Stream:
-    """What is particular about a stream: where it is asked for, its keys, its scope, and how its answer looks.
+    """The differences between streams: path, keys, scope, and form of the response.
 
-    `path` is that of the row with the key `one`; `more` is what any row has beside its key; `needs` is what the
-    config must hold, so that one sync asks for that path once.
+    `path` is that of the row with the key `one`; `more` is the content of a row besides its key; `needs` is what the
+    config must contain so that one sync requests that path once.
     """
 
     path: str
@@ -98,7 +98,7 @@ class Stream:
     shape: str = "a list of objects"
     more: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Any] = field(default_factory=dict)
-    # A 404 is left out with a line in the log: somebody deleted it after it was listed.
+    # A 404 is skipped and logged, because the row was deleted after it was listed.
     skips: bool = False
 
     @property
@@ -144,7 +144,7 @@ STREAMS = {
         "/conversations/1", ["id"], "conversation_read", _one, shape="an object", skips=True
     ),
     "contacts": Stream("/contacts/1", ["id"], "contact_read", _one, shape="an object", skips=True),
-    # Its row leads to one conversation and to one contact.
+    # Its row refers to one conversation and one contact.
     "conversations": Stream("/conversations/list", ["id"], "conversation_read", _data, more={"contactId": 1}),
     "conversation_metrics": Stream(
         REPORTS,
@@ -152,7 +152,7 @@ STREAMS = {
         "conversation_read",
         lambda rows: report(*[(row["conversationId"], {}) for row in rows]),
         method="POST",
-        # One window up to the clock, and not the hundred and more since 2014.
+        # One window up to the clock, instead of over a hundred since 2014.
         needs={"start_date": "2026-01-01T00:00:00Z"},
     ),
     "meetings": Stream("/users/meetings/org", ["slug", "agentId"], "user_read", _data, "a-b", more={"agentId": 1}),
@@ -196,18 +196,18 @@ STREAMS = {
 # Lists that are paged or read at once, in three of the places where their rows can be; what holds for the others is
 # in test_streams.py.
 LISTS = ["accounts", "conversations", "users"]
-# What each changed conversation is asked for by itself.
+# One request for each changed conversation.
 CHILDREN = ["messages", "conversation_details", "contacts"]
 
 
 def needs(*streams: str) -> dict[str, Any]:
-    """What a config must hold beside the credentials for one row of each of the streams."""
+    """The settings, besides the credentials, that give one row of each stream."""
     return {name: value for stream in streams for name, value in STREAMS[stream].needs.items()}
 
 
 @dataclass
 class Answer:
-    """One answer of Drift: text and bytes as they are, anything else as JSON."""
+    """One response: text and bytes unchanged, anything else as JSON."""
 
     body: Any = b""
     status: int = 200
@@ -228,7 +228,7 @@ NO_DATA = Answer({"unexpected": SECRET})
 
 
 class Clock:
-    """Seconds that pass only when somebody waits, and what the CDK waited for between two attempts."""
+    """A clock on which time passes only during waits, and the CDK's waits between attempts."""
 
     def __init__(self) -> None:
         self.now = NOW / 1000
@@ -240,11 +240,11 @@ class Clock:
 
     def pause(self, seconds: float) -> None:
         with self._lock:
-            # The budget rounds to milliseconds, and would otherwise wait for 0 of them for ever.
+            # The budget rounds to milliseconds, and would otherwise wait 0 of them forever.
             self.now += max(seconds, 0.001)
 
     def sleep(self, seconds: float) -> None:
-        # The retry loop of the CDK sleeps for the back-off, and then for nothing.
+        # The CDK's retry loop sleeps for the backoff, and then for 0 seconds.
         if seconds:
             self.waits.append(seconds)
             self.pause(seconds)
@@ -255,12 +255,12 @@ class Clock:
 
 
 class Drift:
-    """Answers per path what it was told to, the last answer again and again, and keeps what it was asked.
+    """Sends the given responses of each path, repeats the last one, and keeps the requests.
 
-    Every other host answers with a record whose key is 666; none of them may ever reach the output.
+    Every other host responds with a record whose key is 666, which must never reach the output.
 
-    The meetings are asked for in windows. The first holds the clock; those ahead of it are empty and not kept, so that
-    these tests can treat the meetings as any other list. `has_ahead` changes that.
+    Meetings are requested in windows. The first one contains the current time; the later ones are empty and not kept,
+    so that tests can treat meetings like any other list. `has_ahead` changes this.
     """
 
     has_ahead = False
@@ -278,7 +278,7 @@ class Drift:
         self._answers[path] = list(answers)
 
     def answers_all(self, answer: Any) -> None:
-        """Forgets what any path answers, and answers all of them with this."""
+        """Replace the responses of all paths with these."""
         self._answers.clear()
         self._others = answer
 
@@ -311,14 +311,14 @@ class Drift:
         if isinstance(answer, type) and issubclass(answer, Exception):
             answer = answer("made up")
         if isinstance(answer, Exception):
-            # A connection that breaks names its request, one that breaks inside a body does not.
+            # The error of a broken connection has its request; one that breaks inside a body does not.
             if not isinstance(answer, requests.exceptions.ChunkedEncodingError):
                 answer.request = request._request
             raise answer
         return self._response(request, answer if isinstance(answer, Answer) else Answer(answer))
 
     def _is_ahead(self, request: requests.PreparedRequest) -> bool:
-        """Whether a window of the meetings begins ahead of the clock."""
+        """Whether a window of the meetings starts in the future."""
         starts = parse_qs(urlsplit(str(request.url)).query).get("min_start_time", ["0"])
         return int(starts[0]) > self.clock.now * 1000
 
@@ -330,14 +330,14 @@ class Drift:
             content=answer.content,
             headers={name: value for name, value in headers.items() if value is not None},
         )
-        # As requests has it, and not the wrapper that requests_mock makes at every attempt.
+        # The request itself, not the wrapper that requests_mock creates for every attempt.
         made.request = request._request
         return made
 
 
 @dataclass
 class Outcome:
-    """What a command told the platform, and everything that it printed."""
+    """The messages of a command, and everything that it printed."""
 
     output: EntrypointOutput
     printed: str
@@ -354,12 +354,12 @@ class Outcome:
 
     @property
     def errors(self) -> list[Any]:
-        """The errors of streams; the last one of a failed read only says which streams failed."""
+        """The errors of streams, without the last one of a failed read, which only lists the failed streams."""
         return [message.trace.error for message in self.output.errors if message.trace.error.stream_descriptor]
 
     @property
     def message(self) -> str:
-        """The one message of the one thing that went wrong, be it in a stream or before any began."""
+        """The message of the only error, in a stream or before the first stream."""
         found = {message.trace.error.message for message in self.output.errors}
         found = {error.message for error in self.errors} or found
         assert len(found) == 1, found
@@ -379,7 +379,7 @@ class Outcome:
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        """The configs handed back to the platform, oldest first."""
+        """The emitted configs, oldest first."""
         lines = [json.loads(line) for line in self.printed.splitlines() if line.startswith('{"type":"CONTROL"')]
         return [line["control"]["connectorConfig"]["config"] for line in lines]
 
@@ -393,19 +393,19 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """All that left the process but the configs, which are handed to the platform alone."""
+        """All output except the configs, which only the platform gets."""
         lines = [line for line in self.printed.splitlines() if '"type":"CONTROL"' not in line]
         messages = [_dump(message) for message in self.output.get_message_iterator() if message.type != Type.CONTROL]
         return "\n".join(lines + messages)
 
     @property
     def summary(self) -> str:
-        """What to show where a test fails."""
+        """What to show if a test fails."""
         statuses = {stream: self.status(stream) for stream in STREAMS if self.status(stream)}
         return f"{statuses}; {[error.message for error in self.errors]}"
 
     def holds(self, secret: str) -> list[str]:
-        """The lines of the output that hold the secret as it is, or in one of the forms in which it is sent."""
+        """The lines of the output that contain the secret, unchanged or in one of the forms in which it is sent."""
         forms = {
             secret,
             json.dumps(secret)[1:-1],
@@ -417,7 +417,7 @@ class Outcome:
         return [
             line
             for line in self.text.splitlines()
-            # However often the backslashes of an escape are escaped themselves.
+            # However often the backslashes of an escape are escaped.
             if any(form in line for form in forms) or bare in line.replace("\\", "")
         ]
 
@@ -433,16 +433,16 @@ def _manifest() -> dict[str, Any]:
     return safe_load_yaml(MANIFEST.read_text())
 
 
-# The schema of the CDK is a large YAML file too, which every source would parse anew.
+# Every source would parse the CDK's schema, a large YAML file, again.
 _schema = cache(concurrent_declarative_source.get_declarative_component_schema)
 concurrent_declarative_source.get_declarative_component_schema = _schema
 
 
 class Source(YamlDeclarativeSource):
-    """The source of the real manifest, which saves time on what is the same in all tests.
+    """The source of the real manifest, with shared results to save time.
 
-    What the CDK makes of its text is made once, and only the streams that are selected are built: those of the
-    catalog, those that are named, or else all.
+    The manifest is parsed once, and only the selected streams are built: those of the catalog, the given ones, or
+    else all.
     """
 
     _prepared = b""
@@ -471,7 +471,7 @@ class Source(YamlDeclarativeSource):
 
 
 def config(**more: Any) -> dict[str, Any]:
-    """A config with an access token. A start date may be given as a day, and as an empty text where there is none."""
+    """A config with an access token. `start` can be a day; an empty one means no start date."""
     if "start_date" in more:
         day = more.pop("start_date")
         more |= {"start_date": f"{day}T00:00:00Z" if len(day) == len("2026-01-31") else day} if day else {}
@@ -480,7 +480,7 @@ def config(**more: Any) -> dict[str, Any]:
 
 @dataclass
 class Parts:
-    """What the CDK built from the manifest for a stream: its components, which share their notes by the source."""
+    """The components of a stream as the CDK builds them; those of one source share their notes."""
 
     extractor: Any
     pages: Any
@@ -499,14 +499,14 @@ def parts(*streams: str, **more: Any) -> list[Parts]:
         requester = retriever.requester
         router = getattr(built[stream].cursor, "_partition_router", None)
         extractor, pages = retriever.record_selector.extractor, retriever.paginator.pagination_strategy
-        # As the authenticator does when a request begins.
+        # As the authenticator does when a request starts.
         vars(requester.error_handler.source.thread).update(components.REQUEST)
         found.append(Parts(extractor, pages, requester.error_handler, requester.authenticator, router))
     return found
 
 
 class Connector:
-    """Runs commands of the connector against the made-up Drift."""
+    """Runs commands of the connector against the fake Drift."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
         self._capsys = capsys
@@ -520,10 +520,10 @@ class Connector:
         states: Mapping[str, Mapping[str, Any]] | None = None,
         debug: bool = False,
     ) -> Outcome:
-        """Reads the streams; with a state, even an empty one, incrementally. The state is of the first stream,
-        unless `states` name those of several.
+        """Read the streams; with a state, even an empty one, incrementally. The state is that of the first stream,
+        unless `states` has those of several.
 
-        Without a config it is one with what the streams need.
+        The default config has the settings that the streams need.
         """
         given = _config_or_default(config, *streams)
         given_states = states or ({streams[0]: state} if state is not None else None)
@@ -565,7 +565,7 @@ def _config_or_default(given: Mapping[str, Any] | None, *streams: str) -> dict[s
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Return as soon as the condition holds; fail after so many seconds."""
+    """Return as soon as the condition is true; fail after the given seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"
@@ -574,19 +574,19 @@ def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
 
 @pytest.fixture(scope="session")
 def manifest() -> dict[str, Any]:
-    """The manifest as it stands in the file, with its references. Read only."""
+    """The manifest as in the file, with its references. Read only."""
     return _manifest()
 
 
 @pytest.fixture(scope="session")
 def resolved() -> dict[str, Any]:
-    """The manifest with references and parameters resolved, as the CDK builds from it. Read only."""
+    """The manifest with references and parameters resolved, as the CDK uses it. Read only."""
     return dict(Source(path_to_yaml=str(MANIFEST), config=config()).resolved_manifest)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that everything in the CDK and in components.py which waits or measures looks at."""
+    """The clock that all waits and measurements in the CDK and components.py use."""
     clock = Clock()
     monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=clock.sleep))
     monkeypatch.setattr(_sync, "time", SimpleNamespace(sleep=clock.sleep))
@@ -594,20 +594,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_sync, "datetime", SimpleNamespace(datetime=now))
     monkeypatch.setattr(call_rate, "time", SimpleNamespace(sleep=clock.pause))
     monkeypatch.setattr(pyrate_limiter.clocks, "time", clock.time)
-    # A budget starts threads that never end, to give memory back; those of thousands of sources would fill the machine.
+    # A budget starts threads that never end; those of thousands of sources would exhaust the machine.
     monkeypatch.setattr(pyrate_limiter.BucketFactory, "schedule_leak", lambda *_: None)
     moments = count()
     now_ns: dict[str, Any] = {"time": clock.time, "time_ns": lambda: int(clock.now * 1e9) + next(moments)}
     monkeypatch.setattr(components, "time", SimpleNamespace(**{**vars(time), **now_ns}))
     monkeypatch.setattr(retry, "time", SimpleNamespace(**{**vars(time), **now_ns}))
-    # What the templates of the manifest look at.
+    # The templates of the manifest use this.
     monkeypatch.setitem(jinja._ENVIRONMENT.globals, "now_utc", lambda: datetime.fromtimestamp(clock.now, UTC))
     return clock
 
 
 @pytest.fixture
 def drift(clock: Clock) -> Iterator[Drift]:
-    """A Drift without a network, in place of every host."""
+    """A Drift without a network, which replaces every host."""
     drift = Drift(clock)
     with requests_mock.Mocker() as mocker:
         mocker.add_matcher(drift.respond)
@@ -618,8 +618,8 @@ def drift(clock: Clock) -> Iterator[Drift]:
 def connector(
     drift: Drift, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connector]:
-    """The connector, in front of the made-up Drift."""
-    # A command has a cache of its own; streams that are built without one would share theirs between tests.
+    """The connector, connected to the fake Drift."""
+    # A command has its own cache; streams that are built without a command would share theirs between tests.
     monkeypatch.setenv("REQUEST_CACHE_PATH", str(tmp_path))
     update_secrets([])
     yield Connector(capsys, tmp_path)
@@ -635,7 +635,7 @@ def response(
     sent: Any = None,
     **headers: str | None,
 ) -> requests.Response:
-    """An answer as a component gets it. Header names are written with underscores; None leaves `Date` out."""
+    """A response as a component gets it. Header names have underscores; None removes `Date`."""
     made = requests.Response()
     made.status_code = status
     made._content = Answer(body).content

@@ -1,4 +1,4 @@
-"""Who the connector says it is: one refresh per sync, rotated tokens handed back, and no credential in the output."""
+"""Authentication: one refresh per sync, new tokens are emitted, and no credential is in the output."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ TOKEN_PATH = "/oauth2/token"
 REFRESH_TOKEN = "made-up-refresh-token"
 CLIENT_SECRET = "made-up-client-secret"
 DENIED = {"error": {"type": "authentication_error", "message": SECRET}}
-# All but those whose list is refused before they begin, and those that ask for several windows.
+# All streams except those that fail before they start, and those that request several windows.
 ALONE = [stream for stream in STREAMS if stream not in [*CHILDREN, "meetings"]]
 
 
@@ -40,7 +40,7 @@ def access_token(token: str) -> dict[str, Any]:
 
 
 def oauth(**more: Any) -> dict[str, Any]:
-    """A config of an OAuth app whose access token ran out, with what the streams need."""
+    """An OAuth config with an expired access token, and the settings that the streams need."""
     credentials = {
         "credentials": "oauth2.0",
         "client_id": "made-up-client-id",
@@ -62,7 +62,7 @@ def refreshed(number: int = 1, **more: Any) -> dict[str, Any]:
 def guarded(
     stream: str, *accepted: str, status: int = 401, said: Any = DENIED
 ) -> Callable[[requests.PreparedRequest], Any]:
-    """Answers a stream for the accepted tokens, and refuses any other."""
+    """Responds to the accepted tokens, and refuses all others."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         known = request.headers["Authorization"].removeprefix("Bearer ") in accepted
@@ -91,7 +91,7 @@ def assert_failed(outcome: Outcome, stream: str, said: str, kind: str = "config_
 
 
 def test_one_refresh_serves_all_streams(drift: Drift, connector: Connector) -> None:
-    """Streams that begin together share one refresh, and the platform is handed the new tokens once."""
+    """Streams that start together share one refresh, and the platform gets the new tokens once."""
     drift.answers(TOKEN_PATH, refreshed())
     outcome = connector.read(*STREAMS, config=oauth())
     assert_complete(outcome, *STREAMS)
@@ -108,14 +108,14 @@ def test_one_refresh_serves_all_streams(drift: Drift, connector: Connector) -> N
     credentials = handed["credentials"]
     assert (credentials["refresh_token"], credentials["access_token"]) == ("rotated-1", "fresh-token-1")
     assert datetime.fromisoformat(credentials["token_expiry_date"]) > datetime.now(UTC) + timedelta(minutes=50)
-    # What was handed back is a config, and needs no refresh.
+    # The emitted config is valid and needs no refresh.
     again = connector.read("users", config=handed)
     assert_complete(again, "users")
     assert (len(drift.asked(TOKEN_PATH)), again.configs) == (1, [])
 
 
 def test_refresh_token_that_is_not_rotated_is_kept(drift: Drift, connector: Connector) -> None:
-    """An answer without a new refresh token leaves the old one in the config."""
+    """If the response has no new refresh token, the config keeps the old one."""
     drift.answers(TOKEN_PATH, {"access_token": "fresh-token-1"})
     [handed] = connector.read("users", config=oauth()).configs
     assert handed["credentials"]["refresh_token"] == REFRESH_TOKEN
@@ -123,18 +123,18 @@ def test_refresh_token_that_is_not_rotated_is_kept(drift: Drift, connector: Conn
 
 @pytest.mark.parametrize("expires_in", [0, 1, 7200, 7_200_000, -1, "soon", None, 10**15])
 def test_expires_in_causes_no_repeated_refresh(drift: Drift, connector: Connector, expires_in: Any) -> None:
-    """Whatever unit `expires_in` has, and whether it says 0 for ever, one refresh serves the sync."""
+    """One refresh serves the sync, whatever the unit of `expires_in`, and even if it is always 0."""
     drift.answers(TOKEN_PATH, refreshed(expires_in=expires_in))
     assert_complete(connector.read("users", "teams", "accounts", config=oauth()), "users", "teams", "accounts")
     assert len(drift.asked(TOKEN_PATH)) == 1
 
 
-# OAuth, after a refusal
+# OAuth, after a refused request
 
 
 @pytest.mark.parametrize(("status", "said"), [(401, DENIED), (403, DENIED), (401, b"")])
 def test_refused_token_is_refreshed_once(drift: Drift, connector: Connector, status: int, said: Any) -> None:
-    """A token that dies before its time, said with 401 or 403, is refreshed once for all streams; nothing is lost."""
+    """If Drift refuses a token early with 401 or 403, it is refreshed once for all streams, and no row is lost."""
     for stream in STREAMS:
         drift.answers(STREAMS[stream].path, guarded(stream, "fresh-token-1", status=status, said=said))
     drift.answers(TOKEN_PATH, refreshed())
@@ -142,15 +142,15 @@ def test_refused_token_is_refreshed_once(drift: Drift, connector: Connector, sta
     assert_complete(outcome, *STREAMS)
     assert len(drift.asked(TOKEN_PATH)) == 1
     assert [handed["credentials"]["refresh_token"] for handed in outcome.configs] == ["rotated-1"]
-    # The question about the token is about the fresh one.
+    # The token_info request contains the new token.
     asked = [
         (json.loads(one.body)["access_token"], one.headers["Content-Length"]) for one in drift.asked("/app/token_info")
     ]
     assert asked[-1] == ("fresh-token-1", "33"), asked
 
 
-def test_token_that_dies_in_the_middle_of_a_walk(drift: Drift, connector: Connector) -> None:
-    """A 401 on a later page is refreshed and that page asked for again: every row comes once."""
+def test_token_that_expires_between_pages(drift: Drift, connector: Connector) -> None:
+    """After a 401 on a later page, the token is refreshed and the page requested again: every row comes once."""
     first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": "/conversations/list?page_token=b"}}
     drift.answers("/conversations/list", first, Answer(DENIED, 401), {"data": [{"id": 2, "updatedAt": NOW - 1}]})
     drift.answers(TOKEN_PATH, refreshed())
@@ -161,7 +161,7 @@ def test_token_that_dies_in_the_middle_of_a_walk(drift: Drift, connector: Connec
 
 
 def test_refusal_that_lasts_is_a_config_error(drift: Drift, connector: Connector) -> None:
-    """A fresh token that is refused as well ends every stream after three requests and at most one refresh."""
+    """If Drift also refuses a new token, every stream fails after three requests and at most one refresh."""
     for stream in STREAMS:
         drift.answers(STREAMS[stream].path, guarded(stream, "never-issued"))
     drift.answers(TOKEN_PATH, refreshed(1), refreshed(2))
@@ -174,7 +174,7 @@ def test_refusal_that_lasts_is_a_config_error(drift: Drift, connector: Connector
 
 
 def test_check_with_a_token_that_is_refused_after_its_refresh(drift: Drift, connector: Connector) -> None:
-    """A fresh token that is refused, by the users as well, fails the check with what to do."""
+    """If Drift refuses a new token for token_info and users, the check fails and says what to do."""
     for stream in ("token_info", "users"):
         drift.answers(STREAMS[stream].path, guarded(stream, "never-issued"))
     drift.answers(TOKEN_PATH, refreshed())
@@ -186,8 +186,8 @@ def test_check_with_a_token_that_is_refused_after_its_refresh(drift: Drift, conn
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_access_token_is_asked_with_twice_more(drift: Drift, connector: Connector, status: int) -> None:
-    """One stray refusal heals; a third ends each stream with what to do."""
+def test_refused_access_token_is_tried_twice_more(drift: Drift, connector: Connector, status: int) -> None:
+    """The sync continues after one refusal; after the third one, each stream fails and says what to do."""
     for stream in ALONE:
         drift.answers(STREAMS[stream].path, Answer(DENIED, status), Answer(DENIED, status), STREAMS[stream].body())
     assert_complete(connector.read(*ALONE), *ALONE)
@@ -201,7 +201,7 @@ def test_refused_access_token_is_asked_with_twice_more(drift: Drift, connector: 
 
 
 def test_401_of_one_stream_names_its_scope(drift: Drift, connector: Connector) -> None:
-    """Where other streams were read a scope is missing, and the sentence does not blame the token."""
+    """If other streams succeed, a 401 means a missing scope, and the error does not blame the token."""
 
     def refuse(_: requests.PreparedRequest) -> Any:
         return Answer({"error": {"type": "unauthorized", "message": SECRET}}, 401)
@@ -230,7 +230,7 @@ ODD_TOKENS = [
 
 @pytest.mark.parametrize("token", [*ODD_TOKENS, "9" * 30, "1.", "0x10", "a#b", "none"])
 def test_access_token_is_sent_verbatim(token: str) -> None:
-    """A token that looks like a number, a literal or a template is sent as it is, in header and body."""
+    """A token that looks like a number, a literal or a template is sent unchanged in header and body."""
     [made] = parts("token_info", credentials=access_token(token)["credentials"])
     request = requests.Request("POST", f"{API}/app/token_info", json={"access_token": "-"}).prepare()
     made.authenticator(request)
@@ -240,7 +240,7 @@ def test_access_token_is_sent_verbatim(token: str) -> None:
 
 @pytest.mark.parametrize("token", ["1e5", "0", "None", "a'b", 'a"b', "a\\b", "{{config}}", "a+b/c=="])
 def test_oauth_credentials_are_sent_verbatim(drift: Drift, connector: Connector, token: str) -> None:
-    """Client id, client secret, refresh token and fresh access token are sent as they are."""
+    """Client ID, client secret, refresh token and new access token are sent unchanged."""
     drift.answers(TOKEN_PATH, refreshed(access_token="1e5", refresh_token="2e5"))
     given = oauth(client_id=token, client_secret=token, refresh_token=token)
     handed = connector.read("users", config=given).configs[-1]["credentials"]
@@ -254,8 +254,8 @@ def test_oauth_credentials_are_sent_verbatim(drift: Drift, connector: Connector,
     "token",
     [*[f"{TOKEN}{odd}1" for odd in (" ", "\r\nX: ", "\t", "\x7f", "é", "\u200b", '"', "\\")], "", "  ", "\n", "None"],
 )
-def test_token_that_is_no_header_value_is_not_sent(drift: Drift, connector: Connector, token: str) -> None:
-    """No token, and one with a blank, a quote or a letter beyond ASCII, is refused in words and not shown."""
+def test_malformed_token_is_not_sent(drift: Drift, connector: Connector, token: str) -> None:
+    """An empty token, and one with a space, a quote or a non-ASCII letter, is an error that does not show the token."""
     outcome = connector.read("users", "token_info", config=access_token(token))
     for stream in ("users", "token_info"):
         assert_failed(outcome, stream, "The access token is missing or malformed")
@@ -263,7 +263,7 @@ def test_token_that_is_no_header_value_is_not_sent(drift: Drift, connector: Conn
     assert outcome.holds(TOKEN) == []
 
 
-# A refresh that fails
+# Failed refreshes
 
 REFUSED = {
     "invalid_grant": {"error": "invalid_grant", "error_description": f"{SECRET} {REFRESH_TOKEN} {CLIENT_SECRET}"},
@@ -277,7 +277,7 @@ BEFORE = pytest.mark.parametrize("expired", [True, False], ids=["before-a-reques
 
 
 def read_with_refresh(drift: Drift, connector: Connector, expired: bool, answer: Any, *streams: str) -> Outcome:
-    """Reads with a token that ran out, or with one that Drift refuses before it ran out."""
+    """Read with an expired token, or with one that Drift refuses before it expires."""
     for stream in streams:
         drift.answers(STREAMS[stream].path, guarded(stream, "never-issued"))
     drift.answers(TOKEN_PATH, answer)
@@ -291,7 +291,7 @@ def read_with_refresh(drift: Drift, connector: Connector, expired: bool, answer:
 def test_refused_refresh_says_re_authenticate(
     drift: Drift, connector: Connector, expired: bool, status: int, shape: str
 ) -> None:
-    """A refresh token that Drift refuses is told as that, in every shape of the refusal, and asked with once."""
+    """Every form of a refused refresh token gives the same error, after one request."""
     outcome = read_with_refresh(drift, connector, expired, Answer(REFUSED[shape], status), "users", "token_info")
     for stream in ("users", "token_info"):
         assert_failed(outcome, stream, "e-authenticate")
@@ -309,14 +309,14 @@ def test_refused_refresh_says_re_authenticate(
 def test_refresh_without_a_token_says_re_authenticate(
     drift: Drift, connector: Connector, expired: bool, answer: Any
 ) -> None:
-    """An answer of the token endpoint without an access token is no token: `Bearer None` is never sent."""
+    """A token response without an access token is an error: `Bearer None` is never sent."""
     outcome = read_with_refresh(drift, connector, expired, answer, "users")
     assert_failed(outcome, "users", "e-authenticate")
     assert set(tokens(drift, "users")) <= {"stale-token"}
 
 
 def test_settings_without_a_token_are_not_printed(drift: Drift, connector: Connector) -> None:
-    """Where a refresh gave no token, the settings that the CDK hands back end in our words, which hold no secret."""
+    """If a refresh gives no token, the error contains none of the settings that the CDK would print."""
     drift.answers(TOKEN_PATH, {"orgId": 1}, refreshed())
     given = (connector.read("users", config=oauth()).configs or [oauth()])[-1]
     outcome = connector.read("users", config=given)
@@ -326,10 +326,10 @@ def test_settings_without_a_token_are_not_printed(drift: Drift, connector: Conne
 
 @BEFORE
 @pytest.mark.parametrize("trouble", [Answer(SECRET, 503), Answer(SECRET, 429), requests.ConnectionError])
-def test_token_endpoint_in_trouble_is_no_refusal(
+def test_failing_token_endpoint_is_a_transient_error(
     drift: Drift, connector: Connector, clock: Clock, expired: bool, trouble: Any
 ) -> None:
-    """A token endpoint that fails for minutes fails the stream as passing trouble; one that heals costs nothing."""
+    """If the token endpoint fails for minutes, the error is transient; a short failure has no effect."""
     outcome = read_with_refresh(drift, connector, expired, trouble, "users")
     assert_failed(outcome, "users", "The OAuth token", "transient_error")
     assert outcome.configs == []
@@ -341,18 +341,16 @@ def test_token_endpoint_in_trouble_is_no_refusal(
 
 
 @pytest.mark.parametrize("answer", [HTML, EMPTY])
-def test_token_answer_that_is_not_json(drift: Drift, connector: Connector, answer: Answer) -> None:
-    """A token endpoint that answers 200 without JSON fails the stream in words."""
+def test_token_response_that_is_not_json(drift: Drift, connector: Connector, answer: Answer) -> None:
+    """If the token endpoint returns 200 without JSON, the stream fails with a clear error."""
     assert_failed(
         read_with_refresh(drift, connector, True, answer, "users"), "users", "The OAuth token", "transient_error"
     )
 
 
 @pytest.mark.parametrize("refresh", [refreshed(), Answer(b"", 503)], ids=["refreshed", "not refreshed"])
-def test_request_that_is_refused_again_is_told_without_its_address(
-    drift: Drift, connector: Connector, refresh: Any
-) -> None:
-    """A 401 after a refresh, or after one that failed, fails in our words: the CDK's hold the URL and its query."""
+def test_error_after_a_refresh_has_no_url(drift: Drift, connector: Connector, refresh: Any) -> None:
+    """A 401 after a refresh, successful or not, gives our error, because the CDK's contains the URL and its query."""
     drift.answers(TOKEN_PATH, refresh)
     drift.answers("/contacts", Answer({"error": {"message": "no"}}, 401))
     outcome = connector.read(
@@ -371,7 +369,7 @@ def test_request_that_is_refused_again_is_told_without_its_address(
     [*[(TOKEN, status) for status in (400, 401, 403, 500)], ("made'up'token-1234", 200), ("made+up/token==", 404)],
 )
 def test_access_token_is_nowhere_in_the_output(drift: Drift, connector: Connector, token: str, status: int) -> None:
-    """Neither records nor logs nor errors hold the token, even where Drift sends it back, and even in debug."""
+    """No record, log line or error contains the token, even if Drift returns it, and even with --debug."""
     for stream in ("users", "token_info"):
         body = {**STREAMS[stream].body(), "access_token": token}
         error = {"error": {"type": "some_error", "message": f"bad token {token}"}}
@@ -382,13 +380,13 @@ def test_access_token_is_nowhere_in_the_output(drift: Drift, connector: Connecto
 
 
 def test_oauth_credentials_are_nowhere_in_the_output(drift: Drift, connector: Connector) -> None:
-    """No token or secret of the app, old or new, is in the output; the config for the platform alone has them."""
+    """The output contains old and new credentials only in the config for the platform."""
     outcome = read_with_refresh(drift, connector, False, refreshed(), "token_info", "users")
     for secret in (REFRESH_TOKEN, CLIENT_SECRET, "stale-token", "fresh-token-1", "rotated-1"):
         assert outcome.holds(secret) == [], outcome.holds(secret)[0]
 
 
-# check, and a token that is not described
+# check, and tokens that Drift does not describe
 
 
 FORBIDDEN = Answer({"error": {"type": "forbidden"}}, 403)
@@ -403,8 +401,8 @@ FORBIDDEN = Answer({"error": {"type": "forbidden"}}, 403)
     ],
     ids=["400", "404", "500", "403-forbidden", "{}-forbidden"],
 )
-def test_token_that_is_not_described_is_good(drift: Drift, connector: Connector, answer: Answer, users: Any) -> None:
-    """Where Drift does not describe the token, the users show that it is good: a warning, no row, and green."""
+def test_token_that_is_not_described_is_valid(drift: Drift, connector: Connector, answer: Answer, users: Any) -> None:
+    """If Drift returns the users but does not describe the token, the stream logs a warning and has no row."""
     drift.answers("/app/token_info", answer)
     if users:
         drift.answers("/users/list", users)
@@ -416,8 +414,8 @@ def test_token_that_is_not_described_is_good(drift: Drift, connector: Connector,
     assert SECRET not in outcome.text
 
 
-def test_check_refreshes_and_hands_back(drift: Drift, connector: Connector) -> None:
-    """A check with OAuth refreshes once and hands the rotated token back; with a dead one it says re-authenticate."""
+def test_check_refreshes_and_emits_the_token(drift: Drift, connector: Connector) -> None:
+    """A check with OAuth refreshes once and emits the new token; with a revoked one it asks to re-authenticate."""
     drift.answers(TOKEN_PATH, refreshed(), Answer(REFUSED["drift"], 400))
     outcome = connector.check(oauth())
     assert outcome.check == ("SUCCEEDED", None)
@@ -426,8 +424,8 @@ def test_check_refreshes_and_hands_back(drift: Drift, connector: Connector) -> N
     assert (status, "e-authenticate" in str(message)) == ("FAILED", True), message
 
 
-def test_lists_send_the_token_in_the_header_alone(drift: Drift, connector: Connector) -> None:
-    """Lists carry the token in one header, and neither in the URL nor in a body."""
+def test_lists_send_the_token_only_in_the_header(drift: Drift, connector: Connector) -> None:
+    """Requests for lists have the token in one header, and not in the URL or a body."""
     connector.read("accounts", "conversations", "users")
     for request in drift.requests:
         assert (request.headers["Authorization"], request.body) == (f"Bearer {TOKEN}", None)

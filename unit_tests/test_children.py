@@ -1,4 +1,4 @@
-"""Children of the conversations are read oldest first and can resume; one that fails is noted and asked for again."""
+"""Children of conversations are read oldest first and can resume; a failed child is requested again."""
 
 import json
 import re
@@ -29,7 +29,7 @@ from unit_tests.conftest import (
 
 LIST = "/conversations/list"
 STATE = "updatedAt"
-# An error of Drift's own that stays: nothing is gained by asking again.
+# A permanent error of Drift's own, which is not retried.
 BROKEN = Answer({"error": {"type": "internal"}}, 418)
 NOT_FOUND = Answer({"error": {"type": "not_found"}}, 404)
 GONE = [NOT_FOUND, Answer({"error": {"type": "gone"}}, 410), Answer({"error": {"type": "not_found"}})]
@@ -41,12 +41,12 @@ def conversation(key: Any, updated: Any, contact: Any = None) -> dict[str, Any]:
 
 
 def hourly(count: int) -> list[dict[str, Any]]:
-    """Conversations 1 to `count`, newest first, an hour apart."""
+    """Conversations 1 to `count`, newest first, one hour apart."""
     return [conversation(key, NOW - key * HOUR) for key in range(1, count + 1)]
 
 
 def listed(drift: Drift, rows: list[dict[str, Any]] | Callable[[int], Any], size: int = 50) -> None:
-    """Answers the list in pages of `size`, or by a function of the number of the page."""
+    """Respond with the list in pages of `size`, or with a function of the page number."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         number = int(dict(parse_qsl(urlsplit(str(request.url)).query)).get("page_token") or 0)
@@ -65,7 +65,7 @@ def path_of(stream: str, key: Any) -> str:
 
 
 def readable(drift: Drift, *keys: Any) -> None:
-    """Answers each conversation with one message and with itself, and the contact of the same key."""
+    """Respond with one message and the details of each conversation, and the contact with the same key."""
     for key in keys:
         row = {"id": key, "createdAt": NOW - DAY, "updatedAt": NOW - DAY}
         drift.answers(path_of("messages", key), {"data": {"messages": [row]}})
@@ -73,13 +73,13 @@ def readable(drift: Drift, *keys: Any) -> None:
         drift.answers(path_of("contacts", key), {"data": row})
 
 
-def organisation(drift: Drift, rows: list[dict[str, Any]], size: int = 50) -> None:
+def organization(drift: Drift, rows: list[dict[str, Any]], size: int = 50) -> None:
     listed(drift, rows, size)
     readable(drift, *[row["id"] for row in rows])
 
 
 def since(moment: Any, unread: Iterable[int] = (), **more: Any) -> dict[str, Any]:
-    """A state of a child as the connector writes it."""
+    """The state of a child, as the connector writes it."""
     parent = {"conversations": {STATE: str(moment)}, "unread": list(unread)}
     return {"use_global_cursor": True, "lookback_window": 0, "parent_state": parent, **more}
 
@@ -91,7 +91,7 @@ def saved(outcome: Outcome, stream: str = "messages") -> tuple[int, list[int]]:
 
 
 def asked_for(drift: Drift, stream: str = "messages") -> list[int]:
-    """The keys of the children that were asked for, in order."""
+    """The keys of the requested children, in order."""
     paths = [urlsplit(str(request.url)).path for request in drift.requests]
     return [int(key) for path in paths for key in path.split("/")[2:3] if path == path_of(stream, key) != LIST]
 
@@ -102,16 +102,16 @@ def assert_read(outcome: Outcome, keys: Iterable[int], stream: str = "messages")
 
 
 def read_fast(connector: Connector, state: Any, stream: str = "messages", **more: Any) -> Outcome:
-    """Reads with the highest rate: the clock of these tests jumps, and each jump costs real time."""
+    """Read at the maximum rate, because each jump of the test clock costs real time."""
     return connector.read(stream, state=state, config=config(max_requests_per_second=50, **more))
 
 
 def steps(
     drift: Drift, connector: Connector, stream: str = "messages", state: Any = None, rate: int = 35
 ) -> list[tuple[Any, int, int]]:
-    """Each key in the order in which it is read, the floor that holds once it is, and the requests made until then.
+    """Each key in reading order, with the floor and the number of requests at that moment.
 
-    Nothing is asked of Drift but the list: each child begins as soon as it is handed out.
+    Only the list is requested: the router yields the children, and nothing reads them.
     """
     before = StateBuilder().with_stream_state(stream, state).build() if state else []
     [built] = connector.source(config(max_requests_per_second=rate), None, before, stream).streams({})
@@ -129,7 +129,7 @@ def steps(
 
 @pytest.mark.parametrize("stream", CHILDREN)
 def test_oldest_is_read_first(drift: Drift, connector: Connector, stream: str) -> None:
-    """The newest half is read between the pages of the list, then all others oldest first, and the newest at last."""
+    """The newest half is read between the pages of the list, then the others oldest first, and the newest one last."""
     listed(drift, hourly(150))
     taken = steps(drift, connector, stream)
     assert [key for key, *_ in taken] == [*range(2, 76), *range(150, 75, -1), 1]
@@ -137,16 +137,16 @@ def test_oldest_is_read_first(drift: Drift, connector: Connector, stream: str) -
 
 
 def test_no_more_are_read_early_than_in_five_minutes(drift: Drift, connector: Connector) -> None:
-    """What would come again after a kill is bounded; beyond that one of a thousand shows that the sync is alive."""
+    """Early reads are limited to five minutes; after that, one in a thousand shows that the sync is alive."""
     listed(drift, hourly(2100))
     early = [key for key, _, made in steps(drift, connector, rate=1) if made < 42]
     assert early == list(range(2, 2 + 300 + 2))
 
 
-def test_floor_never_lies_above_what_is_unread(drift: Drift, connector: Connector) -> None:
-    """What is older than the floor was handed out before, and of the rest no more than fifty are handed out again."""
+def test_floor_is_never_above_unread_conversations(drift: Drift, connector: Connector) -> None:
+    """All conversations older than the floor have started before, and at most fifty of the others start again."""
     rows = hourly(250)
-    for row in rows[80:180]:  # a hundred that share one millisecond, around two floors
+    for row in rows[80:180]:  # a hundred with the same millisecond, around two floors
         row[STATE] = NOW - 130 * HOUR
     listed(drift, sorted(rows, key=lambda row: -row[STATE]))
     times, read, early = {row["id"]: row[STATE] for row in rows}, set(), set()
@@ -161,49 +161,47 @@ def test_floor_never_lies_above_what_is_unread(drift: Drift, connector: Connecto
     assert (read, len(early)) == (set(times), 124)
 
 
-def test_conversations_that_share_the_floor_come_again(drift: Drift, connector: Connector) -> None:
-    """One of the very millisecond of the floor may not have been read: the next sync reads all of them."""
-    organisation(drift, [conversation(key, NOW - DAY) for key in (3, 2, 1)])
+def test_conversations_with_the_time_of_the_floor_are_read_again(drift: Drift, connector: Connector) -> None:
+    """A conversation with the exact time of the floor may be unread, so the next sync reads all of them."""
+    organization(drift, [conversation(key, NOW - DAY) for key in (3, 2, 1)])
     state = connector.read("messages", state={}).state("messages")
     assert_read(connector.read("messages", state=state), [1, 2, 3])
 
 
 @pytest.mark.parametrize("odd", [{"updatedAt": None}, {"updatedAt": "soon"}, {}, {"updatedAt": 0}], ids=str)
-def test_conversation_without_a_time_is_read_and_moves_nothing(
-    drift: Drift, connector: Connector, odd: dict[str, Any]
-) -> None:
-    """A conversation whose update cannot be read is never old, never left out, and no state."""
-    organisation(drift, [conversation(3, NOW - HOUR), {"id": 2, **odd}, conversation(1, NOW - 2 * HOUR)])
+def test_conversation_without_a_time_is_read(drift: Drift, connector: Connector, odd: dict[str, Any]) -> None:
+    """A conversation without a valid updatedAt is never old, is always read, and does not change the state."""
+    organization(drift, [conversation(3, NOW - HOUR), {"id": 2, **odd}, conversation(1, NOW - 2 * HOUR)])
     outcome = connector.read("messages", state=since(NOW - DAY))
     assert_read(outcome, [1, 2, 3])
     assert saved(outcome) == (NOW - HOUR, [])
 
 
 def test_look_back_does_not_lower_the_floor(drift: Drift, connector: Connector) -> None:
-    """What lies in the ten minutes before the state is read again, and the state stays."""
-    organisation(drift, [conversation(1, NOW - DAY - 5 * MINUTE)])
+    """The ten minutes before the state are read again, and the state does not change."""
+    organization(drift, [conversation(1, NOW - DAY - 5 * MINUTE)])
     outcome = connector.read("messages", state=since(NOW - DAY))
     assert_read(outcome, [1])
     assert saved(outcome) == (NOW - DAY, [])
 
 
 def test_conversation_on_two_pages_is_read_once(drift: Drift, connector: Connector) -> None:
-    """A conversation that the list shows twice is asked for once, by its newest update."""
+    """A conversation that is listed twice is requested once, with its newest update."""
     rows = [conversation(1, NOW - HOUR), conversation(2, NOW - 2 * HOUR), conversation(1, NOW - 3 * HOUR)]
     listed(drift, rows, size=2)
     assert [key for key, *_ in steps(drift, connector)] == [2, 1]
 
 
 def test_update_after_an_early_read_comes_with_the_next_sync(drift: Drift, connector: Connector) -> None:
-    """The floor does not pass the newest conversation that was listed before the first one was read early."""
+    """The floor does not pass the newest conversation that was listed before the first early read."""
     rows, moved = hourly(150), [conversation(60, NOW - 30 * MINUTE), conversation(1, NOW)]
-    organisation(drift, [*rows[:100], *moved, *rows[100:]])
+    organization(drift, [*rows[:100], *moved, *rows[100:]])
     first = read_fast(connector, {})
     assert_read(first, range(1, 151))
     assert saved(first) == (NOW - HOUR, [])
     drift.requests.clear()
     unmoved = [row for row in rows if row["id"] not in (1, 60)]
-    organisation(drift, [*reversed(moved), *unmoved])
+    organization(drift, [*reversed(moved), *unmoved])
     assert_read(connector.read("messages", state=first.state("messages")), [1, 60])
 
 
@@ -211,10 +209,10 @@ def test_update_after_an_early_read_comes_with_the_next_sync(drift: Drift, conne
 
 
 @pytest.mark.parametrize("stream", CHILDREN)
-def test_second_sync_reads_what_changed(drift: Drift, connector: Connector, stream: str) -> None:
-    """A second sync reads all of each conversation that changed since the first one, and nothing of the others."""
+def test_second_sync_reads_changed_conversations(drift: Drift, connector: Connector, stream: str) -> None:
+    """A second sync reads each changed conversation in full, and no other one."""
     rows = hourly(5)
-    organisation(drift, rows)
+    organization(drift, rows)
     first = connector.read(stream, state={})
     assert_read(first, [1, 2, 3, 4, 5], stream)
     drift.clock.now += 3600
@@ -223,42 +221,42 @@ def test_second_sync_reads_what_changed(drift: Drift, connector: Connector, stre
     assert_read(second, [1, 5], stream)
     assert saved(second, stream) == (NOW + MINUTE, [])
     assert_read(connector.read(stream, state=second.state(stream)), [5], stream)
-    # A full refresh knows no state.
+    # A full refresh ignores the state.
     assert_read(connector.read(stream), [1, 2, 3, 4, 5], stream)
 
 
-def test_start_date_is_that_of_the_conversations(drift: Drift, connector: Connector) -> None:
-    """Conversations last updated before the start date are left out with their children; old messages are not."""
-    organisation(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 30 * DAY)])
+def test_start_date_applies_to_conversations(drift: Drift, connector: Connector) -> None:
+    """The start date excludes conversations by last update, with their children, but no old messages."""
+    organization(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 30 * DAY)])
     drift.answers("/conversations/2/messages", {"data": {"messages": [{"id": 7, "createdAt": NOW - 90 * DAY}]}})
     outcome = connector.read("messages", config=config(start_date="2026-01-14T00:00:00Z"), state={})
     assert_read(outcome, [7])
 
 
 @pytest.mark.parametrize(("stream", "ahead"), zip(CHILDREN, [NOW + DAY, NOW + DAY, 4_102_444_799_999], strict=True))
-def test_child_that_is_dated_ahead_hides_nothing(drift: Drift, connector: Connector, stream: str, ahead: int) -> None:
-    """Times of the rows decide nothing: a state of theirs beyond every clock still reads what changed."""
-    organisation(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 3 * DAY)])
+def test_child_dated_in_the_future_hides_nothing(drift: Drift, connector: Connector, stream: str, ahead: int) -> None:
+    """The times of child rows don't matter: changes are read even if their state is in the future."""
+    organization(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 3 * DAY)])
     cursor = "updatedAt" if stream == "conversation_details" else "createdAt"
     outcome = connector.read(stream, state=since(NOW - DAY, state={cursor: str(ahead)}))
     assert_read(outcome, [2], stream)
 
 
 def test_conversation_dated_ahead_moves_the_floor_to_the_clock_at_most(drift: Drift, connector: Connector) -> None:
-    """A conversation dated ahead is read, and what is updated until then comes with the next sync."""
+    """A conversation dated in the future is read, and updates until then come with the next sync."""
     ahead = conversation(1, NOW + DAY)
-    organisation(drift, [ahead, conversation(2, NOW - HOUR)])
+    organization(drift, [ahead, conversation(2, NOW - HOUR)])
     first = connector.read("messages", state={})
     assert_read(first, [1, 2])
     assert saved(first)[0] <= NOW
     drift.clock.now += 3600
-    organisation(drift, [ahead, conversation(3, NOW + MINUTE), conversation(2, NOW - HOUR)])
+    organization(drift, [ahead, conversation(3, NOW + MINUTE), conversation(2, NOW - HOUR)])
     assert_read(connector.read("messages", state=first.state("messages")), [1, 3])
 
 
-def test_state_of_a_usual_substream_is_gone_on_from(drift: Drift, connector: Connector) -> None:
-    """A state as the CDK's own router writes it, with a state for each partition, goes on from its parent's."""
-    organisation(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 3 * DAY)])
+def test_state_of_the_cdks_router_is_used(drift: Drift, connector: Connector) -> None:
+    """A state in the form of the CDK's own router, with partitions, continues from its parent state."""
+    organization(drift, [conversation(2, NOW - HOUR), conversation(1, NOW - 3 * DAY)])
     state = {
         "use_global_cursor": False,
         "states": [{"partition": {"conversation_id": 1, "parent_slice": {}}, "cursor": {"createdAt": str(NOW - DAY)}}],
@@ -272,9 +270,9 @@ def test_state_of_a_usual_substream_is_gone_on_from(drift: Drift, connector: Con
 
 
 @pytest.mark.parametrize("stream", CHILDREN)
-def test_child_that_fails_is_noted_and_asked_for_first(drift: Drift, connector: Connector, stream: str) -> None:
-    """A failed child costs the next sync one request and not the history, and leaves the list once it can be read."""
-    organisation(drift, hourly(200))
+def test_failed_child_is_requested_first_in_the_next_sync(drift: Drift, connector: Connector, stream: str) -> None:
+    """A failed child costs the next sync one request, and leaves the retry list once it can be read."""
+    organization(drift, hourly(200))
     drift.answers(path_of(stream, 80), BROKEN)
     first = read_fast(connector, since(NOW - 300 * HOUR), stream)
     assert (first.status(stream), sorted({*range(1, 201)} - {*first.keys(stream)})) == ("INCOMPLETE", [80])
@@ -282,7 +280,7 @@ def test_child_that_fails_is_noted_and_asked_for_first(drift: Drift, connector: 
     message = first.error(stream).message
     assert message.startswith(f"1 of the {what} could not be read"), message
     assert f"Drift answered GET {path_of(stream, 80)} with HTTP 418." in message
-    # The floor passes it. The newest is not closed, so that a later sync is red as well for as long as one is open.
+    # The floor passes the failed one. The newest stays open, so that later syncs also fail until it can be read.
     lowest, unread = saved(first, stream)
     assert (lowest >= NOW - 2 * HOUR, unread) == (True, [80])
 
@@ -299,9 +297,9 @@ def test_child_that_fails_is_noted_and_asked_for_first(drift: Drift, connector: 
     assert saved(third, stream) == (NOW - HOUR, [])
 
 
-def test_child_on_the_retry_list_that_is_gone_leaves_it(drift: Drift, connector: Connector) -> None:
-    """What was deleted meanwhile is no longer to be read."""
-    organisation(drift, hourly(3))
+def test_deleted_child_leaves_the_retry_list(drift: Drift, connector: Connector) -> None:
+    """A child that was deleted meanwhile leaves the retry list."""
+    organization(drift, hourly(3))
     drift.answers(path_of("messages", 90), NOT_FOUND)
     outcome = connector.read("messages", state=since(NOW - 2 * HOUR, [90]))
     assert_read(outcome, [1, 2])
@@ -309,8 +307,8 @@ def test_child_on_the_retry_list_that_is_gone_leaves_it(drift: Drift, connector:
 
 
 def test_retry_list_is_read_although_nothing_changed(drift: Drift, connector: Connector) -> None:
-    """The list of children may be empty, and those on the retry list are read all the same."""
-    organisation(drift, [])
+    """The children on the retry list are read even if no conversation changed."""
+    organization(drift, [])
     readable(drift, 7, 8)
     outcome = connector.read("messages", state=since(NOW - DAY, [7, 8]))
     assert_read(outcome, [7, 8])
@@ -318,8 +316,8 @@ def test_retry_list_is_read_although_nothing_changed(drift: Drift, connector: Co
 
 
 def test_newest_on_the_retry_list_is_still_read_last(drift: Drift, connector: Connector) -> None:
-    """The conversation that tells what could not be read ends the sync, even if it could not be read before."""
-    organisation(drift, hourly(3))
+    """The newest conversation ends the sync with the error, even if it is on the retry list."""
+    organization(drift, hourly(3))
     drift.answers(path_of("messages", 90), BROKEN)
     state = since(NOW - 10 * HOUR, [1, 90])
     assert [key for key, *_ in steps(drift, connector, state=state)] == [90, 3, 2, 1]
@@ -328,9 +326,9 @@ def test_newest_on_the_retry_list_is_still_read_last(drift: Drift, connector: Co
 
 
 @pytest.mark.parametrize("count", [100, 101])
-def test_more_than_a_hundred_stop_the_stream(drift: Drift, connector: Connector, count: int) -> None:
-    """A hundred travel in a state that stays small; with one more there is no telling what is read, and it stops."""
-    organisation(drift, [conversation(10**12 + key, NOW - key * HOUR) for key in range(1, 161)])
+def test_more_than_100_failures_stop_the_stream(drift: Drift, connector: Connector, count: int) -> None:
+    """The state holds up to 100 failed children; with one more, the stream stops."""
+    organization(drift, [conversation(10**12 + key, NOW - key * HOUR) for key in range(1, 161)])
     failing = [10**12 + key for key in range(21, 21 + count)]
     for key in failing:
         drift.answers(path_of("messages", key), BROKEN)
@@ -350,11 +348,11 @@ def test_more_than_a_hundred_stop_the_stream(drift: Drift, connector: Connector,
 
 
 def test_a_kill_loses_nothing(drift: Drift, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From each state of a sync, the next one reads whatever had not been delivered before that state was printed."""
+    """From each printed state, the next sync reads everything that was not delivered before that state."""
     monkeypatch.setattr(ConcurrentPerPartitionCursor, "_throttle_state_message", lambda _: drift.clock.now)
-    # At most a hundred are under way at once, so two hundred and more have a state between, whoever is slow.
-    organisation(drift, hourly(210))
-    # 500 and 501 failed in a sync before; 501 can be read now.
+    # At most a hundred are in progress at once, so with over two hundred there is always a state in between.
+    organization(drift, hourly(210))
+    # 500 and 501 failed in an earlier sync; 501 can be read now.
     readable(drift, 500, 501)
     failing = (500, 1, 20, 80, 209)
     for key in failing:
@@ -367,7 +365,7 @@ def test_a_kill_loses_nothing(drift: Drift, connector: Connector, monkeypatch: p
             delivered.add(message.record.data["id"])
         if message.type == Type.STATE:
             state = AirbyteMessageSerializer.dump(message)["state"]["stream"]["stream_state"]
-            # Of those with the same content, the first one has the fewest records before it.
+            # Of equal states, the first one has the fewest records before it.
             if not states or states[-1][0] != state:
                 states.append((state, set(delivered)))
     assert len(states) >= 2
@@ -381,12 +379,12 @@ def test_a_kill_loses_nothing(drift: Drift, connector: Connector, monkeypatch: p
         assert saved(after) == (NOW - HOUR, [])
 
 
-# Failure of the list, and of all children
+# Failed lists
 
 
 @pytest.mark.parametrize("broken", [Answer({"error": "x"}, 403), Answer(b"", 500), HTML, requests.ConnectionError])
 def test_list_that_fails_keeps_the_state(drift: Drift, connector: Connector, broken: Any) -> None:
-    """A list that breaks off on its second page leaves floor and retry list where they were."""
+    """If the second page of the list fails, the floor and the retry list do not change."""
     first = {"data": [conversation(1, NOW - HOUR)], "links": {"next": f"{LIST}?page_token=1"}}
     listed(drift, lambda number: broken if number else first)
     readable(drift, 1)
@@ -395,7 +393,7 @@ def test_list_that_fails_keeps_the_state(drift: Drift, connector: Connector, bro
     assert saved(outcome) == (NOW - DAY, [9])
 
 
-# Gone
+# Deleted rows
 
 
 @pytest.mark.parametrize(
@@ -407,9 +405,9 @@ def test_list_that_fails_keeps_the_state(drift: Drift, connector: Connector, bro
     ],
     ids=str,
 )
-def test_child_that_is_gone_lets_the_others_come(drift: Drift, connector: Connector, stream: str, answer: Any) -> None:
-    """A child that was deleted after it was listed is skipped with a line in the log, and the state goes on."""
-    organisation(drift, hourly(3))
+def test_deleted_child_is_skipped(drift: Drift, connector: Connector, stream: str, answer: Any) -> None:
+    """A child that was deleted after it was listed is skipped and logged, and the state moves on."""
+    organization(drift, hourly(3))
     drift.answers(path_of(stream, 2), answer)
     outcome = connector.read(stream, state={})
     assert_read(outcome, [1, 3], stream)
@@ -418,9 +416,9 @@ def test_child_that_is_gone_lets_the_others_come(drift: Drift, connector: Connec
     assert line.startswith(f"{stream}: skipped what no longer exists. Drift answered GET {path_of(stream, 2)} ")
 
 
-def test_many_that_are_gone_are_a_warning(drift: Drift, connector: Connector) -> None:
-    """An organisation that purges old contacts stays green, and is told the share."""
-    organisation(drift, hourly(60))
+def test_many_deleted_children_are_a_warning(drift: Drift, connector: Connector) -> None:
+    """If an organization purges old contacts, the stream succeeds and logs how many are gone."""
+    organization(drift, hourly(60))
     for key in range(11, 61):
         drift.answers(path_of("contacts", key), NOT_FOUND)
     outcome = read_fast(connector, {}, "contacts")
@@ -429,9 +427,9 @@ def test_many_that_are_gone_are_a_warning(drift: Drift, connector: Connector) ->
 
 
 @pytest.mark.parametrize("stream", CHILDREN)
-def test_all_that_are_gone_are_an_error(drift: Drift, connector: Connector, stream: str) -> None:
-    """Where Drift finds not one of those that it lists, nothing was deleted: red, and the floor stays."""
-    organisation(drift, hourly(60))
+def test_all_children_deleted_is_an_error(drift: Drift, connector: Connector, stream: str) -> None:
+    """If Drift returns 404 for all listed rows, the stream fails and the floor does not change."""
+    organization(drift, hourly(60))
     for key in range(1, 61):
         drift.answers(path_of(stream, key), NOT_FOUND)
     outcome = read_fast(connector, {}, stream)
@@ -445,7 +443,7 @@ def test_all_that_are_gone_are_an_error(drift: Drift, connector: Connector, stre
 
 
 def test_contact_of_several_conversations_is_read_once(drift: Drift, connector: Connector) -> None:
-    """A contact is asked for once, by the newest of its conversations, and one who is not named not at all."""
+    """A contact is requested once, with the newest of its conversations; a missing contact is not requested."""
     rows = [conversation(key, NOW - key * HOUR, contact) for key, contact in [(1, 7), (3, 8), (4, 7)]]
     listed(drift, [*rows, {"id": 2, "updatedAt": NOW - 5 * HOUR}, conversation(5, NOW - 6 * HOUR, 0)])
     readable(drift, 7, 8)
@@ -467,8 +465,8 @@ def test_contact_of_several_conversations_is_read_once(drift: Drift, connector: 
     ],
     ids=repr,
 )
-def test_key_is_asked_for_as_one_step_of_a_path(drift: Drift, connector: Connector, key: Any, path: str | None) -> None:
-    """A key is asked for as it is, leads nowhere else, and where it names nobody it is not asked for."""
+def test_key_is_one_segment_of_a_path(drift: Drift, connector: Connector, key: Any, path: str | None) -> None:
+    """A key is one escaped path segment, and an invalid contact ID is not requested."""
     listed(drift, [{"id": 1, "updatedAt": NOW - HOUR, "contactId": key}])
     drift.answers(f"/contacts/{path}", {"data": {"id": 7}})
     assert_read(connector.read("contacts", state={}), [7] if path else [], "contacts")
@@ -478,9 +476,9 @@ def test_key_is_asked_for_as_one_step_of_a_path(drift: Drift, connector: Connect
 # One list for all
 
 
-def test_list_is_asked_for_once(drift: Drift, connector: Connector) -> None:
-    """Conversations and children share the pages of one walk; each looks at the head once more for itself."""
-    organisation(drift, hourly(4), size=2)
+def test_list_is_requested_once(drift: Drift, connector: Connector) -> None:
+    """Conversations and children share the pages of one read; each stream requests the first page once more."""
+    organization(drift, hourly(4), size=2)
     outcome = connector.read("conversations", *CHILDREN)
     for stream in ("conversations", *CHILDREN):
         assert_read(outcome, [1, 2, 3, 4], stream)
@@ -489,8 +487,8 @@ def test_list_is_asked_for_once(drift: Drift, connector: Connector) -> None:
 
 
 def test_children_need_no_selected_parent(drift: Drift, connector: Connector) -> None:
-    """Where the conversations are not selected the children share the list all the same, and no row of it comes."""
-    organisation(drift, hourly(1))
+    """If conversations are not selected, the children still share the list, and none of its rows is emitted."""
+    organization(drift, hourly(1))
     outcome = connector.read(*CHILDREN)
     for stream in CHILDREN:
         assert_read(outcome, [1], stream)
@@ -500,19 +498,19 @@ def test_children_need_no_selected_parent(drift: Drift, connector: Connector) ->
 
 @pytest.mark.parametrize("bad", [HTML, EMPTY, Answer({"error": "x"}), Answer({"data": None})], ids=str)
 @pytest.mark.parametrize("streams", [["conversations", *CHILDREN], CHILDREN], ids=["all", "children"])
-def test_bad_200_of_the_list_is_not_kept(drift: Drift, connector: Connector, streams: list[str], bad: Answer) -> None:
-    """A bad answer is asked for again at Drift, and not found in the cache, by the first stream and by all others."""
+def test_bad_200_of_the_list_is_not_cached(drift: Drift, connector: Connector, streams: list[str], bad: Answer) -> None:
+    """After a bad response, the first stream and all others request the page from Drift again."""
     readable(drift, 1)
     drift.answers(LIST, bad, {"data": [conversation(1, NOW - HOUR)]})
     outcome = connector.read(*streams)
     for stream in streams:
         assert_read(outcome, [1], stream)
-    # One more where the cache still held the bad answer for another stream, which then asked Drift as well.
+    # One more if another stream found the bad response in the cache and requested the page from Drift, too.
     assert len(drift.queries(LIST)) <= 1 + len(streams)
 
 
-def test_child_that_reads_on_looks_at_the_head_itself(drift: Drift, connector: Connector) -> None:
-    """A child with an older state reads on behind the pages of the cache, and finds what moved meanwhile."""
+def test_child_with_an_older_state_reads_the_first_page_again(drift: Drift, connector: Connector) -> None:
+    """A child with an older state reads beyond the cached pages, and finds conversations that moved meanwhile."""
     pages = [
         [conversation(1, NOW - HOUR), conversation(2, NOW - 2 * HOUR)],
         [conversation(3, NOW - 50 * HOUR), conversation(4, NOW - 51 * HOUR)],
@@ -522,7 +520,7 @@ def test_child_that_reads_on_looks_at_the_head_itself(drift: Drift, connector: C
 
     def page(number: int) -> Any:
         if number == 2 and pages[2][-1]["id"] == 6:
-            # While the third page is asked for, the last conversation of it moves to the head.
+            # During the request for the third page, its last conversation moves to the top.
             pages[2].pop()
             pages[0].insert(0, conversation(6, NOW + 100))
         following = f"{LIST}?page_token={number + 1}" if number < 2 else None

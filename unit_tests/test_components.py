@@ -1,4 +1,4 @@
-"""Each class of components.py by itself: what it promises to the CDK, and how it refuses."""
+"""Direct tests of each class of components.py: its contract with the CDK, and its errors."""
 
 import ast
 import threading
@@ -25,8 +25,8 @@ def raised(error: pytest.ExceptionInfo[Any]) -> tuple[str, FailureType]:
     return error.value.message, error.value.failure_type
 
 
-def test_failure_carries_one_message_for_user_and_log() -> None:
-    """A failure shows its text as it stands, and blames the system unless told otherwise."""
+def test_failure_has_one_message_for_user_and_log() -> None:
+    """A failure shows its text unchanged, and is a system error by default."""
     made = components.failure("Something.")
     assert (made.message, made.internal_message, made.failure_type) == (
         "Something.",
@@ -37,7 +37,7 @@ def test_failure_carries_one_message_for_user_and_log() -> None:
 
 
 def test_class_names_of_the_manifest_are_these_classes() -> None:
-    """The manifest is built from the components that these tests break and measure."""
+    """The manifest uses the same classes that these tests import."""
     [made] = parts("messages")
     assert isinstance(made.extractor, components.NamedPages)
     assert isinstance(made.pages, components.NamedPages)
@@ -47,7 +47,7 @@ def test_class_names_of_the_manifest_are_these_classes() -> None:
 
 
 def test_each_public_name_is_tested_here() -> None:
-    """Every class, method and function of components.py that another file may use is called here by its name."""
+    """This file calls every public class, method and function of components.py by name."""
     tree, own = ast.parse(Path(components.__file__).read_text("utf-8")), ast.parse(Path(__file__).read_text("utf-8"))
     owners = [tree, *[node for node in tree.body if isinstance(node, ast.ClassDef)]]
     defined = [node.name for owner in owners for node in owner.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
@@ -66,15 +66,15 @@ def test_each_public_name_is_tested_here() -> None:
     ids=repr,
 )
 def test_time_is_epoch_milliseconds(value: Any, expected: int | None) -> None:
-    """A number, or digits, of this age are a time; nothing else is."""
+    """Only a number, or digits, within the valid range is a time."""
     assert components.time_of(value) == expected
 
 
 # StreamNotes
 
 
-def test_notes_stand_on_the_budget() -> None:
-    """All components of a stream that were given one budget share its notes, and no other stream has them."""
+def test_notes_belong_to_a_budget_and_a_stream() -> None:
+    """All components of a stream with the same budget share its notes, and other streams don't."""
     budget = SimpleNamespace()
     notes = components.notes_of(budget, "users")
     assert components.notes_of(budget, "users") is notes
@@ -82,8 +82,8 @@ def test_notes_stand_on_the_budget() -> None:
     assert components.notes_of(SimpleNamespace(), "users") is not notes
 
 
-def test_notes_miss_a_child_once() -> None:
-    """A child stands on the retry list once, with the first reason, and a hundred and first stops the stream."""
+def test_notes_list_a_failed_child_once() -> None:
+    """A child is on the retry list once, with its first reason, and child 101 stops the stream."""
     notes = components.StreamNotes("messages")
     with pytest.raises(AirbyteTracedException, match=r"^No list\.$"):
         notes.miss("No list.")
@@ -100,7 +100,7 @@ def test_notes_miss_a_child_once() -> None:
 
 
 def test_notes_release_a_child_once() -> None:
-    """A child that had its last answer makes room for one other, however often that is said."""
+    """A child that has its last response makes room for one other child, however often it is reported."""
     notes = components.StreamNotes("messages")
     notes.room.acquire()
     notes.begin({"id": 1}, 1)
@@ -110,7 +110,7 @@ def test_notes_release_a_child_once() -> None:
 
 
 def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
-    """Many rows make one line for each kind and stream."""
+    """Each kind of warning is logged once per stream."""
     notes = components.StreamNotes("users")
     for sentence, when in (("1 row.", True), ("None.", False), ("1,204 row.", True), ("5 pages.", 5)):
         notes.warn(sentence, when)
@@ -120,8 +120,8 @@ def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_notes_in_a_copied_state_are_the_notes() -> None:
-    """A child that fails after its state was copied stands in the copy."""
+def test_copied_state_shares_the_notes() -> None:
+    """A child that fails after its state was copied is in the copy."""
     notes = components.StreamNotes("messages")
     copied = deepcopy({"unread": notes})
     notes.append(7)
@@ -129,7 +129,7 @@ def test_notes_in_a_copied_state_are_the_notes() -> None:
 
 
 def test_notes_belong_to_a_thread() -> None:
-    """What a thread notes on its request is not seen by another."""
+    """A note about a request is visible only in its thread."""
     notes = components.StreamNotes("users")
     notes.thread.child = 1
     with ThreadPoolExecutor(1) as other:
@@ -137,8 +137,8 @@ def test_notes_belong_to_a_thread() -> None:
     assert notes.thread.child == 1
 
 
-def test_notes_stop_what_has_not_begun() -> None:
-    """The error that ends the stream is raised by whatever begins after it, as it was said first."""
+def test_stopped_stream_starts_nothing_new() -> None:
+    """Whatever starts after the stream has stopped raises the first error."""
     notes = components.StreamNotes("messages")
     assert notes.stop("A scope is missing.", FailureType.config_error).message == "A scope is missing."
     notes.stop("Another one.")
@@ -148,7 +148,7 @@ def test_notes_stop_what_has_not_begun() -> None:
 
 
 def test_last_child_waits_for_all_others() -> None:
-    """The last child begins when the others have had their last answer, and raises where one could not be read."""
+    """The last child starts when all others have their last response, and raises an error if one could not be read."""
     notes = components.StreamNotes("messages")
     notes.last = {"id": 2}
     others, done, order = threading.Event(), threading.Event(), list[str]()
@@ -178,8 +178,8 @@ def test_last_child_waits_for_all_others() -> None:
     assert order == ["other", "last"]
 
 
-def test_notes_ignore_what_has_no_rows() -> None:
-    """An answer that is left out yields no record."""
+def test_skipped_response_has_no_rows() -> None:
+    """A skipped response yields no record."""
     [made], answer = parts("messages"), response(GOOD, 404, MESSAGES)
     resolution = made.handler.notes.ignore(answer, "Said.")
     assert (resolution.response_action, resolution.error_message) == (ResponseAction.IGNORE, "Said.")
@@ -189,8 +189,8 @@ def test_notes_ignore_what_has_no_rows() -> None:
 # NamedPages
 
 
-def test_pages_and_extractor_share_a_walk() -> None:
-    """The extractor yields the rows of a page, and leaves out those that the walk has read before."""
+def test_pages_and_extractor_share_a_read() -> None:
+    """The extractor yields the rows of a page, except those that were read before."""
     [made] = parts("messages")
     assert (made.pages.initial_token, made.pages.get_page_size()) == (None, None)
     first = {"data": {"messages": [{"id": 1}, {"id": 2}]}, "pagination": {"more": True, "next": "b"}}
@@ -215,7 +215,7 @@ def test_pages_and_extractor_share_a_walk() -> None:
     ids=str,
 )
 def test_retry_list_of_a_state_reaches_the_router(state: dict[str, Any], unread: list[int]) -> None:
-    """The saved state is left as it is, and what it could not read stands in the router's own."""
+    """The saved state does not change, and the router gets its retry list."""
     [made] = parts("messages")
     assert (made.pages.should_migrate(state), made.pages.migrate(state)) == (False, state)
     assert list(made.router.get_stream_state()["unread"]) == unread
@@ -236,16 +236,16 @@ def test_retry_list_of_a_state_reaches_the_router(state: dict[str, Any], unread:
         ([response(SECRET, 429)] * 20, ["RATE_LIMITED"] * 20),
     ],
 )  # fmt: skip
-def test_handler_decides_by_what_was_said_before(answers: list[Any], actions: list[str]) -> None:
-    """One answer is accepted, retried or waited for, with the answers before it; no message holds a body."""
+def test_handler_considers_earlier_responses(answers: list[Any], actions: list[str]) -> None:
+    """A response is accepted, retried or delayed depending on earlier ones; no message contains a body."""
     [made] = parts("users")
     resolutions = [made.handler.interpret_response(answer) for answer in answers]
     assert [one.response_action.name for one in resolutions if one.response_action] == actions
     assert SECRET not in str(resolutions)
 
 
-def test_handler_raises_in_one_sentence() -> None:
-    """What fails raises, with the same words for user and log, and nothing of the request's query."""
+def test_handler_raises_one_message() -> None:
+    """An error has the same message for user and log, without the query of the request."""
     [made] = parts("users")
     with pytest.raises(AirbyteTracedException) as error:
         made.handler.interpret_response(response({"error": SECRET}, 418, f"{API}/users/list?email={SECRET}"))
@@ -257,8 +257,8 @@ def test_handler_raises_in_one_sentence() -> None:
 # OldestFirstSubstreamRouter
 
 
-def test_router_hands_out_oldest_first_and_moves_its_floor(drift: Drift) -> None:
-    """Each key comes once, the oldest first; the state is a floor below what was not handed out."""
+def test_router_emits_oldest_first_and_moves_its_floor(drift: Drift) -> None:
+    """Each key comes once, oldest first; the state is a floor below all keys that have not started."""
     rows = [{"id": key, "updatedAt": NOW - 1000 * key} for key in (1, 2, 3)]
     drift.answers("/conversations/list", {"data": [*rows, rows[0]]})
     [made] = parts("messages", api_url=API)
@@ -272,8 +272,8 @@ def test_router_hands_out_oldest_first_and_moves_its_floor(drift: Drift) -> None
     assert made.router.get_stream_state()["conversations"] == {"updatedAt": str(NOW - 1000)}
 
 
-def test_router_ends_with_the_stream(drift: Drift) -> None:
-    """A stream that was stopped hands out nothing more."""
+def test_router_stops_with_the_stream(drift: Drift) -> None:
+    """A stopped stream emits no more keys."""
     drift.answers("/conversations/list", {"data": [{"id": 1, "updatedAt": NOW}, {"id": 2, "updatedAt": NOW - 1}]})
     [made] = parts("messages", api_url=API)
     slices = made.router.stream_slices()
@@ -287,7 +287,7 @@ def test_router_ends_with_the_stream(drift: Drift) -> None:
 
 
 class Inner:
-    """An authenticator that yields, or raises, what a test says."""
+    """An authenticator that returns or raises what a test says."""
 
     def __init__(self, *headers: Any) -> None:
         self.headers, self.refreshed = list(headers), 0
@@ -307,8 +307,8 @@ def authenticator(*headers: Any) -> Any:
     return components.OneHostAuthenticator(Inner(*headers), parameters={}, api_budget=SimpleNamespace())
 
 
-def test_authenticator_signs_each_attempt_anew() -> None:
-    """Header and body of a repeated request carry the token of that moment, and no cache answers it."""
+def test_authenticator_signs_each_attempt_again() -> None:
+    """Header and body of a repeated request have the current token, and the cache does not answer it."""
     made = authenticator("Bearer first", "Bearer second-and-longer")
     request = requests.Request("POST", f"{API}/app/token_info", json={"a": "-"}).prepare()
     sent = []
@@ -325,8 +325,8 @@ def test_authenticator_signs_each_attempt_anew() -> None:
 @pytest.mark.parametrize(
     "header", ["Bearer ", "Bearer None", f"Bearer {TOKEN} x", f'Bearer "{TOKEN}"', f"Bearer {TOKEN}\n"]
 )
-def test_authenticator_refuses_what_no_token_is(header: str) -> None:
-    """A header that holds no token, or one that cannot be sent, is a config error that does not show it."""
+def test_authenticator_refuses_malformed_tokens(header: str) -> None:
+    """A missing or malformed token is a config error that does not show it."""
     with pytest.raises(AirbyteTracedException, match=r"^The access token is missing or malformed") as error:
         authenticator(header).get_auth_header()
     assert error.value.failure_type is FailureType.config_error
@@ -344,13 +344,13 @@ def http_error(status: int) -> requests.HTTPError:
         *[(http_error(status), FailureType.transient_error) for status in (429, 500, 503)],
         (requests.ConnectionError(SECRET), FailureType.transient_error),
         (requests.JSONDecodeError("no JSON", SECRET, 0), FailureType.transient_error),
-        # What the CDK makes of a refusal that it knows.
+        # The CDK's error for a refused token.
         (AirbyteTracedException(SECRET, SECRET, FailureType.config_error), FailureType.config_error),
     ],
 )
 @pytest.mark.parametrize("method", ["get_auth_header", "refresh_and_set_access_token"])
-def test_authenticator_puts_a_failed_refresh_into_words(method: str, error: Exception, kind: FailureType) -> None:
-    """A refresh that fails says whose turn it is, and holds nothing of the answer."""
+def test_authenticator_explains_a_failed_refresh(method: str, error: Exception, kind: FailureType) -> None:
+    """A failed refresh gives the right kind of error, without anything from the response."""
     with pytest.raises(AirbyteTracedException) as caught:
         getattr(authenticator(error), method)()
     said, failure_type = raised(caught)
@@ -359,8 +359,8 @@ def test_authenticator_puts_a_failed_refresh_into_words(method: str, error: Exce
 
 
 @pytest.mark.parametrize(("now", "refreshes"), [("Bearer old", 1), ("Bearer new", 0)])
-def test_authenticator_refreshes_what_it_sent(now: str, refreshes: int) -> None:
-    """A refused request is one refresh, and none where another thread was faster."""
+def test_authenticator_refreshes_the_refused_token(now: str, refreshes: int) -> None:
+    """A refused request causes one refresh, or none if another thread has already refreshed."""
     made = authenticator("Bearer old", now)
     made(requests.Request("GET", f"{API}/users/list").prepare())
     made.refresh_and_set_access_token()
@@ -377,7 +377,7 @@ def test_authenticator_refreshes_what_it_sent(now: str, refreshes: int) -> None:
     ],
 )
 def test_authenticator_refuses_a_redirect_to_another_host(drift: Drift, place: str, is_ours: bool) -> None:
-    """A redirect is followed on the same scheme, host and port alone."""
+    """A redirect is followed only within the same scheme, host and port."""
     drift.answers("/users/list", Answer(b"", 302, {"Location": place}))
     with requests.Session() as session:
         request = authenticator(f"Bearer {TOKEN}")(

@@ -1,4 +1,4 @@
-"""Contacts are found by the addresses of the config alone, and no address shows up where somebody else reads."""
+"""Contacts are found only by the addresses in the config, and no log or error contains an address."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ def contact(key: int, **attributes: Any) -> dict[str, Any]:
 
 
 def by_address(drift: Drift, found: dict[str, Any]) -> None:
-    """Answers for each address what is given, and an empty list for any other."""
+    """Respond to each given address, and with an empty list to any other."""
     drift.answers(PATH, lambda request: found.get(drift.queries(PATH)[-1]["email"], {"data": []}))
 
 
 def read(connector: Connector, *emails: str) -> Outcome:
-    # One request at a time, so that the last one that was sent is the one to be answered.
+    # One request at a time, so that the last request is the one to respond to.
     return connector.read(STREAM, config=config(contact_emails=list(emails), max_requests_per_second=1))
 
 
@@ -37,15 +37,15 @@ def read(connector: Connector, *emails: str) -> Outcome:
     ids=["array", "object", "several", "unknown"],
 )
 def test_contacts_of_an_address(drift: Drift, connector: Connector, found: Any, keys: list[int]) -> None:
-    """One contact as an array or as an object, all contacts of a shared address, and none for an unknown one."""
+    """A contact can be an array or an object; a shared address gives all its contacts, an unknown one none."""
     by_address(drift, {EMAIL: {"data": found}})
     outcome = read(connector, EMAIL)
     assert (outcome.status(STREAM), outcome.keys(STREAM), outcome.errors) == ("COMPLETE", keys, [])
     assert drift.queries(PATH) == [{"limit": "100", "email": EMAIL}]
 
 
-def test_each_address_is_asked_for(drift: Drift, connector: Connector) -> None:
-    """Every address of the config is asked for once, whatever the others give."""
+def test_each_address_is_requested(drift: Drift, connector: Connector) -> None:
+    """Every address in the config is requested once, whatever the others return."""
     drift.answers(PATH, Answer({"error": "not_found"}, 404), {"data": []}, {"data": [contact(1)]})
     outcome = read(connector, "a@example.com", "b@example.com", "c@example.com")
     assert (outcome.status(STREAM), outcome.keys(STREAM)) == ("COMPLETE", [1]), outcome.summary
@@ -56,21 +56,21 @@ def test_each_address_is_asked_for(drift: Drift, connector: Connector) -> None:
     ]
 
 
-def test_address_is_sent_as_it_is(drift: Drift, connector: Connector) -> None:
-    """An address with signs of a query is one address."""
+def test_address_is_sent_unchanged(drift: Drift, connector: Connector) -> None:
+    """An address with characters that are special in a query is sent as one address."""
     by_address(drift, {ODD: {"data": contact(1)}})
     assert read(connector, ODD).keys(STREAM) == [1]
 
 
 @pytest.mark.parametrize("given", [{}, {"contact_emails": []}], ids=str)
 def test_no_address_no_request(drift: Drift, connector: Connector, given: Any) -> None:
-    """Without addresses there is nothing to ask for, and the stream is COMPLETE."""
+    """Without addresses, no request is sent, and the stream is COMPLETE."""
     outcome = connector.read(STREAM, config=config(**given))
     assert (outcome.status(STREAM), outcome.records(STREAM), drift.requests) == ("COMPLETE", [], []), outcome.summary
 
 
-def test_page_that_an_answer_names_is_followed(drift: Drift, connector: Connector) -> None:
-    """Should Drift give the contacts of a shared address in pages, all of them come."""
+def test_next_page_is_followed(drift: Drift, connector: Connector) -> None:
+    """If Drift paginates the contacts of a shared address, all of them come."""
     drift.answers(
         PATH,
         {"data": [contact(key) for key in range(100)], "links": {"next": f"{PATH}?email={EMAIL}&page_token=2"}},
@@ -94,8 +94,8 @@ def test_page_that_an_answer_names_is_followed(drift: Drift, connector: Connecto
     ],
     ids=["found", "unknown", "400", "401", "403", "404", "410", "429", "500", "302", "html", "part", "reset"],
 )
-def test_address_is_in_no_line_of_the_log_and_in_no_error(drift: Drift, connector: Connector, answer: Any) -> None:
-    """Whatever Drift answers, the address stands in no message: others than its owner read logs."""
+def test_address_is_in_no_log_line_and_no_error(drift: Drift, connector: Connector, answer: Any) -> None:
+    """No message contains the address, whatever Drift responds."""
     drift.answers(PATH, answer)
     outcome = read(connector, ODD)
     assert outcome.status(STREAM) in ("COMPLETE", "INCOMPLETE")

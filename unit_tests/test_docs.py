@@ -1,4 +1,4 @@
-"""What people read says what the connector does: streams, keys, scopes, settings, messages, versions and paths."""
+"""The documentation matches the connector: streams, keys, scopes, settings, messages, versions and paths."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "tools" / "bench" / "README.md"]
 DOCS = ROOT / "docs" / "drift.md"
 MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
-# Airbyte's template, with two sections of our own before the IP allow list.
+# Airbyte's template, with two additional sections before the IP allow list.
 HEADINGS = [
     "# Drift",
     "## Prerequisites",
@@ -68,7 +68,7 @@ HOLE = "…"
 
 
 def section(path: Path, title: str) -> str:
-    """The text under a heading of a page, subheadings included; empty where there is no such heading."""
+    """The text under a heading, including subheadings; empty if there is no such heading."""
     found = re.search(
         rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
@@ -76,7 +76,7 @@ def section(path: Path, title: str) -> str:
 
 
 def table(text: str, first: str) -> list[list[str]]:
-    """The rows, cell by cell and without headings, of all tables whose heading begins with the column `first`."""
+    """The rows of all tables whose first column heading is `first`, as cells."""
     rows, wanted = [], False
     for line in text.splitlines():
         if not line.startswith("|"):
@@ -89,14 +89,14 @@ def table(text: str, first: str) -> list[list[str]]:
 
 
 def explained() -> list[tuple[str, str, str]]:
-    """The rows of the tables of messages and of log lines; a row may explain several, which share cause and fix."""
+    """The rows of the tables of messages and log lines; one row can explain several messages."""
     text = section(DOCS, "Limitations & Troubleshooting")
     rows = [*table(text, "Message"), *table(text, "Log line")]
     return [(message, cause, fix) for messages, cause, fix in rows for message in messages.split("<br/>")]
 
 
 def stream_row(name: str) -> list[str]:
-    """A stream as the papers show it: name, request, key, modes and scope."""
+    """The row of a stream in the documentation: name, request, key, modes and scope."""
     stream = STREAMS[name]
     parameters = stream["$parameters"]
     cursor = stream.get("incremental_sync")
@@ -111,19 +111,19 @@ def stream_row(name: str) -> list[str]:
 
 
 def flat(message: str) -> str:
-    """A message with one blank between words and one hole for the values that are filled in."""
+    """A message with single spaces, and one hole for each inserted value."""
     message = re.sub(r"\{+[^{}]*\}+", HOLE, " ".join(message.split()))
     return re.sub(rf"{HOLE}(?: {HOLE})+", HOLE, message).strip()
 
 
 def pieces(message: str) -> list[str]:
-    """What stands between the holes of a message, without punctuation at the ends; single words are left out."""
+    """The text between the holes of a message, without punctuation at the ends and without single words."""
     found = (piece.strip(" .:;,()") for piece in message.split(HOLE))
     return [piece for piece in found if " " in piece]
 
 
 def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[str]:
-    """Every text of the manifest that a user may be shown."""
+    """Every text of the manifest that a user can see."""
     if isinstance(node, dict):
         shown = ("error_message", "failure_message", "missing_scope", "refused_here", "refused_token")
         yield from (flat(node[key]) for key in shown if isinstance(node.get(key), str))
@@ -135,9 +135,9 @@ def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[st
 
 
 def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
-    """Every text of the code that is a sentence, or tells what an answer came `with` or `without`.
+    """Every sentence in the code, and every text about a response `with` or `without` something.
 
-    A value is a hole, unless it is a text that the same function wrote before.
+    A value is a hole, unless the same function assigned a text to it.
     """
     seen = set[ast.AST]()
     for scope in [*(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), tree]:
@@ -154,7 +154,7 @@ def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
 
 
 def _text(node: ast.AST, inside: list[ast.AST]) -> str:
-    """A text as it is shown, empty for what is none."""
+    """A text as it is shown; empty if the node is not a text."""
     if not isinstance(node, ast.JoinedStr):
         return str(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
     shown = []
@@ -181,30 +181,30 @@ def slug(heading: str) -> str:
 
 
 def links(path: Path) -> list[str]:
-    """Every target of a link in a page that is not a URL, code left out."""
+    """Every link target of a page that is not a URL, except in code."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", target)]
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of the headings of a page, code left out."""
+    """The anchors of the headings of a page, except in code."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 def named_streams(cells: list[str]) -> set[str]:
-    """The names in backticks of the given cells."""
+    """The names in backticks in the given cells."""
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", DOCS], ids=lambda path: path.name)
 def test_the_stream_table_is_the_manifest(path: Path) -> None:
-    """The table of streams shows exactly the manifest's streams, in its order, with request, key, modes and scope."""
+    """The stream table has exactly the manifest's streams, in its order, with request, key, modes and scope."""
     assert table(path.read_text(encoding="utf-8"), "Stream") == [stream_row(name) for name in STREAMS]
 
 
-def test_the_picture_shows_every_key() -> None:
-    """The diagram of the data has each stream, with its key marked, and no field that the schema lacks."""
+def test_the_diagram_shows_every_key() -> None:
+    """The diagram has each stream with its key, and no field that is missing from the schema."""
     picture = re.search(r"erDiagram\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert picture
     drawn = dict(re.findall(r"^ {4}(\w+) \{\n(.*?)^ {4}\}", picture[1], re.MULTILINE | re.DOTALL))
@@ -218,7 +218,7 @@ def test_the_picture_shows_every_key() -> None:
 
 
 def test_every_stream_is_in_the_incremental_table() -> None:
-    """AGENTS.md says of each stream by which cursor it is incremental, or that it has none."""
+    """AGENTS.md has the cursor of each stream, or says that it has none."""
     shown = {
         row[0].strip("`"): row[1].strip("`") for row in table(section(ROOT / "AGENTS.md", "Incremental"), "Stream")
     }
@@ -226,27 +226,27 @@ def test_every_stream_is_in_the_incremental_table() -> None:
     assert shown == {name: cursor[1] if cursor else "–" for name, cursor in cursors.items()}
 
 
-def test_no_sync_mode_is_promised_that_is_not_there() -> None:
-    """The table of sync modes names the incremental streams and no other."""
+def test_the_sync_modes_are_those_of_the_manifest() -> None:
+    """The table of sync modes has exactly the incremental streams."""
     rows = {row[0]: row[1] for row in table(section(DOCS, "Supported sync modes"), "Mode")}
     assert named_streams([rows["Incremental, append or append + deduped"]]) == INCREMENTAL, rows
 
 
 def test_every_stream_is_described() -> None:
-    """Under the table of streams, the page for users says of each stream in one item what it is, and of no other."""
+    """The list under the stream table describes each stream once."""
     described = re.findall(r"^- \*\*(\w+)\*\*: ", section(DOCS, "Supported Streams"), re.MULTILINE)
     assert described == list(STREAMS)
 
 
-def test_deletions_are_told_of_every_stream() -> None:
-    """One table says of each stream what becomes of rows that vanish from Drift."""
-    rows = table(section(DOCS, "Limitations & Troubleshooting"), "Rows that vanish from")
+def test_deletions_are_documented_for_every_stream() -> None:
+    """One table says for each stream what happens to rows that are deleted in Drift."""
+    rows = table(section(DOCS, "Limitations & Troubleshooting"), "Deleted rows of")
     assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(STREAMS)
     assert all(len(row) == 3 and all(row) for row in rows), rows
 
 
-def test_what_the_start_date_does_is_told_of_every_stream() -> None:
-    """The table of the start date has each stream once, and those that it limits are the manifest's."""
+def test_the_start_date_is_documented_for_every_stream() -> None:
+    """The start date table has each stream once, and says for exactly the right ones that it limits them."""
     rows = table(section(DOCS, "Supported sync modes"), "Streams")
     told = {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
     assert sum(len(re.findall(r"`(\w+)`", row[0])) for row in rows) == len(told)
@@ -256,8 +256,8 @@ def test_what_the_start_date_does_is_told_of_every_stream() -> None:
     assert limited > CHILDREN
 
 
-def test_scopes_are_told_with_their_streams() -> None:
-    """The table of scopes names the streams of each scope as the manifest has them."""
+def test_scopes_are_documented_with_their_streams() -> None:
+    """The scope table has the streams of each scope as in the manifest."""
     rows = table(section(DOCS, "Prerequisites"), "Scope")
     wanted: dict[str, set[str]] = {}
     for name, stream in STREAMS.items():
@@ -267,7 +267,7 @@ def test_scopes_are_told_with_their_streams() -> None:
 
 
 def test_the_figures_are_those_of_the_manifest() -> None:
-    """Page sizes, windows and limits that the page for users states are the manifest's."""
+    """Page sizes, windows and limits in the user documentation are those of the manifest."""
     text = " ".join(DOCS.read_text(encoding="utf-8").split())
     first = {name: dict(parse_qsl(STREAMS[name]["$parameters"].get("first", ""))) for name in STREAMS}
     expected = f"A page holds {first['conversations']['limit']} conversations or {first['accounts']['size']} accounts"
@@ -288,14 +288,14 @@ def test_the_figures_are_those_of_the_manifest() -> None:
 
 
 def test_the_page_has_the_sections_of_a_source() -> None:
-    """The page for users has Airbyte's sections, in Airbyte's order, and the sentences that its checks look for."""
+    """The user documentation has Airbyte's sections in Airbyte's order, and the sentences that its checks require."""
     text = DOCS.read_text(encoding="utf-8")
     assert re.findall(r"^#+ .+$", text, re.MULTILINE) == HEADINGS
     assert [sentence for sentence in VERBATIM if text.count(sentence) != 1] == []
 
 
 def test_prerequisites_name_every_setting() -> None:
-    """What must or may be entered stands under Prerequisites by title and by name; hidden settings do not."""
+    """Prerequisites lists each visible setting with title and name, and no hidden one."""
     text = section(DOCS, "Prerequisites")
     branches = SPEC["properties"]["credentials"]["oneOf"]
     wanted = {name: SPEC["properties"][name] for name in SPEC["properties"]}
@@ -307,8 +307,8 @@ def test_prerequisites_name_every_setting() -> None:
         assert field.get("airbyte_hidden") or field["title"].lower() in text.lower(), (name, field["title"])
 
 
-def test_prerequisites_know_the_range_of_the_rate() -> None:
-    """The default and the limits of the requests per second are the spec's."""
+def test_prerequisites_have_the_range_of_the_rate() -> None:
+    """The default and the limits of the requests per second are those of the spec."""
     rate = SPEC["properties"]["max_requests_per_second"]
     expected = f"{rate['minimum']} to {rate['maximum']}, by default {rate['default']}."
     assert expected in section(DOCS, "Prerequisites"), expected
@@ -316,13 +316,13 @@ def test_prerequisites_know_the_range_of_the_rate() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_message_is_explained(message: str) -> None:
-    """Each text that manifest and components can show is in a table of messages or log lines, word for word."""
+    """Each message of manifest and components is in a table of messages or log lines, word for word."""
     page = " ".join(cell for row in explained() for cell in row[:2])
     assert [piece for piece in pieces(message) if piece not in page] == [], message
 
 
-def test_no_message_is_explained_that_is_never_shown() -> None:
-    """The tables hold no sentence that is never shown, no message twice, and a cause and a fix for each."""
+def test_every_explained_message_exists() -> None:
+    """The tables have only messages that exist, each one once, with a cause and a fix."""
     rows = explained()
     sentences = [sentence for message, _, _ in rows for sentence in re.split(r"(?<=[.;]) ", message)]
     unknown = [
@@ -336,7 +336,7 @@ def test_no_message_is_explained_that_is_never_shown() -> None:
 
 
 def test_messages_are_found() -> None:
-    """The search for messages sees texts, f-strings, texts within texts and constants, but neither docs nor names."""
+    """The search finds strings, f-strings, nested strings and constants, but no docstrings or names."""
     tree = ast.parse(
         """
 END = "It ends here at last."
@@ -363,7 +363,7 @@ class Three:
 
 
 def test_migration_page_has_a_section_for_each_breaking_version() -> None:
-    """Every breaking change of metadata.yaml has its heading, and every stream whose key or list changed its row."""
+    """Each breaking change in metadata.yaml has a section, with a row for each affected stream."""
     releases = safe_load_yaml((ROOT / "metadata.yaml").read_text(encoding="utf-8"))["data"]["releases"]
     for version, change in releases["breakingChanges"].items():
         text = section(MIGRATIONS, f"Upgrading to {version}")
@@ -372,8 +372,8 @@ def test_migration_page_has_a_section_for_each_breaking_version() -> None:
         assert set(change["scopedImpact"][0]["impactedScopes"]) <= named_streams([row[0] for row in rows]), rows
 
 
-def test_every_stream_has_a_row_for_those_who_come_from_before() -> None:
-    """The migration page names each stream: those of 0.4.x with what they were, the others as new, with a dash."""
+def test_every_stream_is_in_the_migration_table() -> None:
+    """The migration page has each stream: those of 0.4.x with their old behavior, the others with a dash."""
     rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "Stream")
     before = {name for row in rows if row[1] != "–" for name in named_streams([row[0]])}
     new = {name for row in rows if row[1] == "–" for name in named_streams([row[0]])}
@@ -381,8 +381,8 @@ def test_every_stream_has_a_row_for_those_who_come_from_before() -> None:
     assert new == set(STREAMS) - PUBLISHED
 
 
-def test_every_stream_has_its_place_in_the_parity_table() -> None:
-    """What the parity table calls covered names streams that exist, and every row has one of four verdicts."""
+def test_every_stream_is_in_the_parity_table() -> None:
+    """Covered rows name existing streams, and every row has one of four verdicts."""
     rows = table(section(ROOT / "AGENTS.md", "Parity"), "Other source")
     assert {row[2].split(":")[0].split(",")[0] for row in rows} == {"covered", "as a field", "missing", "out of scope"}
     streams = set().union(*(named_streams([row[2]]) for row in rows if row[2].startswith("covered")))
@@ -393,7 +393,7 @@ def test_every_stream_has_its_place_in_the_parity_table() -> None:
 
 
 def test_commands_exist() -> None:
-    """Every `make` command that the papers show is a target of the Makefile."""
+    """Every `make` command in the documentation is a target of the Makefile."""
     targets = set(re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     shown = {
         word
@@ -419,24 +419,24 @@ def test_links_resolve(path: Path) -> None:
     assert broken == []
 
 
-def test_the_package_promises_streams_that_exist() -> None:
-    """What the description of the package says is copied are streams of the manifest."""
+def test_the_package_description_names_existing_streams() -> None:
+    """The streams in the description of the package are streams of the manifest."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     promised = re.search(r"a complete copy of ([\w, ]+)\.$", project["description"])
     assert promised, project["description"]
     assert set(re.split(r", | and ", promised[1])) <= set(STREAMS), promised[1]
 
 
-def test_every_behaviour_says_why() -> None:
-    """The behaviours of AGENTS.md are numbered in order, and each says why it matters."""
+def test_every_behavior_says_why() -> None:
+    """The behaviors in AGENTS.md are numbered in order, and each says why it matters."""
     text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
-    behaviours = re.findall(r"^## (\d+\. [^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert [title.split(".")[0] for title, _ in behaviours] == [str(number) for number in range(1, len(behaviours) + 1)]
-    assert [title for title, body in behaviours if body.count("**Why this matters:**") != 1] == []
+    behaviors = re.findall(r"^## (\d+\. [^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert [title.split(".")[0] for title, _ in behaviors] == [str(number) for number in range(1, len(behaviors) + 1)]
+    assert [title for title, body in behaviors if body.count("**Why this matters:**") != 1] == []
 
 
 def test_scopes_of_the_set_up_steps() -> None:
-    """The README asks for exactly the scopes of the streams, and for none that writes."""
+    """The README lists exactly the scopes of the streams, and no write scope."""
     scopes = {stream["$parameters"]["required_scope"] for stream in STREAMS.values()} - {"of any kind"}
     text = section(ROOT / "README.md", "Get an access token")
     assert set(re.findall(r"`(\w+_(?:read|write))`", text)) == scopes, text

@@ -1,4 +1,4 @@
-"""Records are found wherever Drift may put them, values come as they were sent, and no rows is never a guess."""
+"""Records are found wherever Drift may put them, values are unchanged, and an empty result needs evidence."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def assert_failed(outcome: Outcome, stream: str, said: str) -> None:
     assert outcome.holds(SECRET) == []
 
 
-# Where records stand
+# The place of the records
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def assert_failed(outcome: Outcome, stream: str, said: str) -> None:
         ("users", [ONE], [{"data": ONE}, {"data": {"user": ONE}}, {"data": [ONE], "error": None, "errors": []}]),
         ("users", [{"id": 1, "error": "its"}], [{"data": [{"id": 1, "error": "its"}], "warnings": ["w"]}]),
         ("users", [], [{"data": []}, []]),
-        # The documented place wins over another.
+        # The documented place has priority.
         ("users", [ONE], [{"data": [ONE], "users": [TWO]}]),
         ("messages", [ONE, TWO], [{"data": {"messages": [ONE, TWO]}}, {"data": [ONE, TWO]}, {"messages": [ONE, TWO]}]),
         ("playbooks", [ONE], [[ONE], {"data": [ONE]}, {"playbooks": [ONE]}, {"data": {"playbooks": [ONE]}}]),
@@ -99,12 +99,12 @@ def assert_failed(outcome: Outcome, stream: str, said: str) -> None:
     ],
 )
 def test_rows_are_found_in_every_usual_place(stream: str, expected: list[Any], bodies: list[Any]) -> None:
-    """The same rows come in their order, whichever of the usual envelopes Drift puts them in."""
+    """The same rows come in the same order, whichever of the usual envelopes Drift uses."""
     assert [rows(stream, body) for body in bodies] == [expected] * len(bodies)
 
 
 def test_rows_of_an_envelope_are_parsed_once() -> None:
-    """The handler, the extractor and the pages look at one list; rows that are missing are None, not an empty list."""
+    """The handler, the extractor and the pages share one list; missing rows are None, not an empty list."""
     [made], answer = parts("users"), response({"data": [ONE]})
     found = made.handler.rows(answer)
     answer._content = b"never read again"
@@ -113,7 +113,7 @@ def test_rows_of_an_envelope_are_parsed_once() -> None:
 
 
 def test_empty_rows_are_dropped_with_a_warning(drift: Drift, connector: Connector) -> None:
-    """What stands in the place of a deleted row is left out, and one line says how often."""
+    """Empty rows are dropped, and one log line says how many."""
     drift.answers("/users/list", {"data": [None, {}, ONE]})
     outcome = connector.read("users")
     assert_complete(outcome, "users", 1)
@@ -139,8 +139,8 @@ def test_empty_rows_are_dropped_with_a_warning(drift: Drift, connector: Connecto
     ],
     ids=str,
 )
-def test_absent_list_is_empty_when_said_twice(drift: Drift, connector: Connector, stream: str, body: Any) -> None:
-    """Drift leaves out what is not set: a list that is missing twice is an empty one."""
+def test_missing_list_is_empty_after_two_responses(drift: Drift, connector: Connector, stream: str, body: Any) -> None:
+    """Drift leaves out values that are not set, so a list that is missing twice is empty."""
     path = STREAMS[stream].path
     drift.answers(path, body)
     outcome = connector.read(stream)
@@ -161,10 +161,10 @@ def test_absent_list_is_empty_when_said_twice(drift: Drift, connector: Connector
     ids=str,
 )
 @pytest.mark.parametrize("none", [[], None])
-def test_empty_list_counts_unless_something_beside_it_says_otherwise(
+def test_empty_list_counts_unless_other_fields_contradict_it(
     drift: Drift, connector: Connector, none: Any, beside: Any, is_empty: bool
 ) -> None:
-    """An envelope may hold more than its list; what says that the request failed, or holds rows, is no empty list."""
+    """A list is not empty if its envelope reports a failure or has rows elsewhere."""
     drift.answers("/users/list", {"data": none, **beside})
     outcome = connector.read("users")
     if is_empty:
@@ -173,15 +173,15 @@ def test_empty_list_counts_unless_something_beside_it_says_otherwise(
         assert_failed(outcome, "users", "without records at data")
 
 
-def test_list_that_was_absent_once_is_read(drift: Drift, connector: Connector) -> None:
-    """One answer without the list is no witness: the next one is read."""
+def test_list_that_was_missing_once_is_read(drift: Drift, connector: Connector) -> None:
+    """After one response without the list, the next response is read."""
     drift.answers("/users/list", {"data": None}, {"data": [ONE]})
     assert_complete(connector.read("users"), "users", 1)
 
 
 @pytest.mark.parametrize("has_list", [True, False])
-def test_empty_list_is_empty_at_once(drift: Drift, connector: Connector, has_list: bool) -> None:
-    """An organisation that has none of something is COMPLETE after one request; one record is asked for twice."""
+def test_empty_list_counts_at_once(drift: Drift, connector: Connector, has_list: bool) -> None:
+    """An empty list is COMPLETE after one request; an empty single record is requested twice."""
     streams = [stream for stream in STREAMS if stream != "token_info"]
     ones = [stream for stream in streams if STREAMS[stream].shape == "an object"]
     for stream in [stream for stream in streams if stream != "conversations" or not has_list]:
@@ -195,8 +195,8 @@ def test_empty_list_is_empty_at_once(drift: Drift, connector: Connector, has_lis
 
 
 @pytest.mark.parametrize("body", [{"data": {}}, {"data": None}, {"count": 0}, Answer(b"", 204), b"null"], ids=str)
-def test_conversation_list_is_never_empty_by_absence(drift: Drift, connector: Connector, body: Any) -> None:
-    """Everything hangs on this list: a first page without it is an error, however often it is said."""
+def test_missing_conversation_list_is_an_error(drift: Drift, connector: Connector, body: Any) -> None:
+    """If the first page has no list, the sync fails, however often Drift repeats it, because other streams need it."""
     drift.answers("/conversations/list", body)
     outcome = connector.read("conversations", "messages")
     for stream in ("conversations", "messages"):
@@ -215,10 +215,10 @@ def test_conversation_list_is_never_empty_by_absence(drift: Drift, connector: Co
     ],
     ids=str,
 )
-def test_other_json_is_an_error_when_said_twice(
+def test_other_json_is_an_error_after_two_responses(
     drift: Drift, connector: Connector, stream: str, answer: Answer, said: str
 ) -> None:
-    """An error object and JSON of another shape are never zero records: two of them settle it, one heals."""
+    """Error objects and other JSON never mean zero records: two of them are an error, one is retried."""
     path = STREAMS[stream].path
     drift.answers(path, answer)
     place = {"accounts": "data.accounts", "messages": "data.messages", "playbooks": "its root"}.get(stream, "data")
@@ -251,7 +251,7 @@ def test_other_json_is_an_error_when_said_twice(
 def test_row_without_its_key_is_an_error(
     drift: Drift, connector: Connector, stream: str, row: Any, missing: str
 ) -> None:
-    """A row that a destination could merge with another is an error that names the stream and the field."""
+    """A row without its key is an error that names the stream and the field."""
     drift.answers(STREAMS[stream].path, STREAMS[stream].envelope([STREAMS[stream].row(), row]))
     said = f"with a row of the {stream} stream that has no {missing}, its key"
     assert_failed(connector.read(stream), stream, said)
@@ -263,24 +263,24 @@ def reported(*metrics: Any) -> list[dict[str, Any]]:
     return rows("conversation_metrics", body, sent={"metrics": names}, method="POST")
 
 
-def test_metrics_are_named_by_their_place_and_keep_their_kind() -> None:
-    """Integers stay integers, whole floats become integers, text is read as a number, and "NaN" and "" are null."""
+def test_metrics_are_named_by_position() -> None:
+    """Integers stay integers, whole floats become integers, text becomes a number, and "NaN" and "" become null."""
     sent = [1700000000000, 5, 5.0, 2**53 + 1, 1.5, "3", "1.5", "NaN", "", None, 0, -1]
     [row] = reported(sent)
     values = [1700000000000, 5, 5, 2**53 + 1, 1.5, 3, 1.5, None, None, None, 0, -1]
-    # As it is printed, where 5 and 5.0 differ.
+    # As printed, because 5 and 5.0 differ there.
     assert json.dumps(row) == json.dumps({"conversationId": 7, **dict(zip(METRICS, values, strict=False))})
 
 
-def test_metrics_by_name_are_read_as_well() -> None:
-    """Metrics that Drift names itself need no order."""
+def test_metrics_by_name_are_read() -> None:
+    """If Drift sends metrics by name, their order does not matter."""
     [row, _] = reported({METRICS[1]: 2, METRICS[0]: 1}, [3, 4])
     assert row == {"conversationId": 7, METRICS[0]: 1, METRICS[1]: 2}
 
 
 @pytest.mark.parametrize("metrics", [[], [1], [1] * 14, "12", None, 5], ids=str)
-def test_metrics_of_another_number_are_an_error(drift: Drift, connector: Connector, metrics: Any) -> None:
-    """Fewer or more metrics than were asked for would shift them under the wrong names."""
+def test_wrong_number_of_metrics_is_an_error(drift: Drift, connector: Connector, metrics: Any) -> None:
+    """Too few or too many metrics would get the wrong names."""
     drift.answers(REPORTS, {"count": 1, "data": [{"conversationId": 7, "metrics": metrics}]})
     outcome = connector.read("conversation_metrics")
     assert_failed(outcome, "conversation_metrics", "with a row that lacks the requested metrics")
@@ -290,7 +290,7 @@ def test_metrics_of_another_number_are_an_error(drift: Drift, connector: Connect
 
 
 def printed(connector: Connector, stream: str) -> str:
-    """The record of a stream as the process prints it."""
+    """The record of a stream, as the process prints it."""
     catalog = CatalogBuilder().with_stream(stream, SyncMode.full_refresh).build()
     entrypoint = AirbyteEntrypoint(connector.source(config(), catalog))
     path = connector.config_path.with_name("catalog.json")
@@ -328,10 +328,10 @@ def printed(connector: Connector, stream: str) -> str:
     ],
     ids=["lone-surrogate", "not-utf-8", "bom", "pair", "long-integer", "long-negative"],
 )
-def test_legal_json_is_read_exactly(
+def test_valid_json_is_read_exactly(
     drift: Drift, connector: Connector, stream: str, body: bytes, expected: Any, is_repaired: bool
 ) -> None:
-    """Text that is not valid Unicode gets U+FFFD with a warning; integers of any length are printed exactly."""
+    """Invalid Unicode becomes U+FFFD with a warning; integers of any length are printed exactly."""
     drift.answers(STREAMS[stream].path, body)
     assert json.loads(printed(connector, stream))["record"]["data"] == expected
     outcome = connector.read(stream)
@@ -357,10 +357,8 @@ TIMES = [-1, 0, NOW + DAY, NOW * 1000, str(NOW), str(NOW + DAY), "soon", "", "-1
     ],
     ids=str,
 )
-def test_time_comes_as_it_was_sent(
-    drift: Drift, connector: Connector, stream: str, cursor: str, times: list[Any]
-) -> None:
-    """Whatever stands in the place of a time comes unchanged, and moves no state beyond Drift's clock."""
+def test_time_is_unchanged(drift: Drift, connector: Connector, stream: str, cursor: str, times: list[Any]) -> None:
+    """Any value of a time comes unchanged, and never moves the state beyond Drift's clock."""
     keys = [f"{number}" if stream == "meetings" else number for number in range(1, len(times) + 1)]
     rows = [{**STREAMS[stream].row(key), cursor: time} for key, time in zip(keys, times, strict=True)]
     drift.answers(STREAMS[stream].path, STREAMS[stream].envelope(rows))
@@ -372,7 +370,7 @@ def test_time_comes_as_it_was_sent(
 
 @pytest.mark.parametrize("behind", [30, 3600])
 def test_clock_that_is_behind_changes_no_value(drift: Drift, connector: Connector, behind: int) -> None:
-    """A `Date` that is behind changes no record; the state stays behind it, too."""
+    """A `Date` that is behind changes no record, and the state stays behind it."""
     late = "Thu, 15 Jan 2026 11:59:30 GMT" if behind == 30 else "Thu, 15 Jan 2026 11:00:00 GMT"
     drift.answers("/conversations/list", Answer({"data": [{"id": 1, "updatedAt": NOW}]}, headers={"Date": late}))
     outcome = connector.read("conversations", state={})
@@ -381,8 +379,8 @@ def test_clock_that_is_behind_changes_no_value(drift: Drift, connector: Connecto
 
 
 @pytest.mark.parametrize("date", [None, "garbage", "Thu, 15 Jan 2015 12:00:00 GMT"])
-def test_without_a_date_of_this_day_our_clock_counts(drift: Drift, connector: Connector, date: str | None) -> None:
-    """An answer without a `Date`, or with one that cannot be meant, is compared with our own clock."""
+def test_without_a_valid_date_our_clock_counts(drift: Drift, connector: Connector, date: str | None) -> None:
+    """If the `Date` is missing or implausible, the connector uses its own clock."""
     body = {"data": [{"id": 1, "updatedAt": NOW + DAY}]}
     drift.answers("/conversations/list", Answer(body, headers={"Date": date}))
     assert connector.read("conversations", state={}).state("conversations") == {"updatedAt": str(NOW)}
@@ -400,8 +398,8 @@ def test_without_a_date_of_this_day_our_clock_counts(drift: Drift, connector: Co
     ],
     ids=["wrapped", "other-name", "declared-name"],
 )
-def test_token_info_holds_declared_fields_alone(drift: Drift, connector: Connector, body: Any) -> None:
-    """The token is in no record, whatever name and place Drift gives it."""
+def test_token_info_has_only_declared_fields(drift: Drift, connector: Connector, body: Any) -> None:
+    """No record contains the token, whatever its name and place in the response."""
     drift.answers("/app/token_info", body)
     outcome = connector.read("token_info", debug=True)
     assert outcome.records("token_info") == [TOKEN_ROW], outcome.summary

@@ -1,4 +1,4 @@
-"""A second sync brings what changed and loses nothing: states, cursors, and where either may stand."""
+"""A second sync reads what changed and loses nothing: states and cursors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def row(key: int, updated: Any) -> dict[str, Any]:
 
 
 def pages(drift: Drift, *pages: Any) -> None:
-    """Answers the pages of a list in the newer generation: the token of each is its number, that of the first empty."""
+    """Respond with the pages of a list, in generation 2. The token of a page is its number, or empty for the first."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         token = int(dict(parse_qsl(urlsplit(str(request.url)).query)).get("page_token", "0"))
@@ -46,7 +46,7 @@ def pages(drift: Drift, *pages: Any) -> None:
 
 
 def walks(drift: Drift, *walks: list[list[Any]], minutes: int = 0) -> None:
-    """Answers each walk with the pages of a list of its own, the last one from then on, and so long after the other."""
+    """Respond to each read of the list with its own pages; later reads get the last ones."""
     left, listed = list(walks), list[list[Any]]()
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -65,7 +65,7 @@ def pages_asked(drift: Drift) -> set[int]:
 
 
 def assert_synced(outcome: Outcome, keys: list[int], state: int) -> None:
-    """Exactly these conversations, each once, and this state, as the text that the CDK prints."""
+    """Check that exactly these conversations come, each once, with this state, as printed by the CDK."""
     assert (outcome.status(STREAM), outcome.errors) == ("COMPLETE", []), outcome.summary
     assert sorted(outcome.keys(STREAM)) == sorted(keys)
     assert outcome.states(STREAM)
@@ -73,14 +73,14 @@ def assert_synced(outcome: Outcome, keys: list[int], state: int) -> None:
 
 
 def test_first_sync_reads_all_and_keeps_the_newest(drift: Drift, connector: Connector) -> None:
-    """A first sync brings every conversation since 2014, as a full refresh does, and its state is the newest update."""
+    """A first sync reads every conversation since 2014, like a full refresh, and its state is the newest update."""
     pages(drift, [row(3, NOW - HOUR), row(2, NOW - DAY)], [row(1, IN_2014)])
     assert_synced(connector.read(STREAM, state={}), [1, 2, 3], NOW - HOUR)
     assert sorted(connector.read(STREAM).keys(STREAM)) == [1, 2, 3]
 
 
 def test_empty_drift_keeps_the_start(drift: Drift, connector: Connector) -> None:
-    """A first sync of nothing is COMPLETE, and its state hides nothing that comes later."""
+    """A first sync without rows is COMPLETE, and its state hides no later row."""
     pages(drift, [])
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), outcome.records(STREAM)) == ("COMPLETE", [])
@@ -88,7 +88,7 @@ def test_empty_drift_keeps_the_start(drift: Drift, connector: Connector) -> None
 
 
 def test_records_cost_no_templates(drift: Drift, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of fifty evaluates as many templates as a page of one: one for each record took a fourth of its time."""
+    """A page of fifty rows evaluates as many templates as a page of one, because templates per record are slow."""
     evaluated: list[str] = []
     evaluate = jinja.JinjaInterpolation._eval
 
@@ -107,8 +107,8 @@ def test_records_cost_no_templates(drift: Drift, connector: Connector, monkeypat
 
 
 @pytest.mark.parametrize("form", [str, int])
-def test_second_sync_reads_what_changed(drift: Drift, connector: Connector, form: Any) -> None:
-    """A second sync stops behind what is newer than the state, text or number, and moves the state on."""
+def test_second_sync_reads_changes(drift: Drift, connector: Connector, form: Any) -> None:
+    """A second sync stops after the rows that are newer than the state, text or number, and updates the state."""
     pages(
         drift,
         [row(4, NOW - MINUTE), row(1, NOW - HOUR)],
@@ -121,14 +121,14 @@ def test_second_sync_reads_what_changed(drift: Drift, connector: Connector, form
 
 
 def test_nothing_changed(drift: Drift, connector: Connector) -> None:
-    """A sync without news asks for one page, brings what lies in the look-back and keeps the state."""
+    """A sync without changes requests one page, returns the rows of the look-back and keeps the state."""
     pages(drift, [row(2, NOW - DAY), row(1, NOW - 2 * DAY)])
     assert_synced(connector.read(STREAM, state={"updatedAt": str(NOW - DAY)}), [2], NOW - DAY)
     assert len(drift.requests) == 1
 
 
-def test_what_one_sync_hands_over_the_next_takes(drift: Drift, connector: Connector) -> None:
-    """Three syncs in a row, each with the state of the one before, bring every change once or more and lose none."""
+def test_syncs_continue_from_each_other(drift: Drift, connector: Connector) -> None:
+    """Three syncs, each with the previous state, deliver every change at least once."""
     pages(drift, [row(2, NOW - DAY), row(1, NOW - 2 * DAY)])
     state = connector.read(STREAM, state={}).state(STREAM)
     listed = [row(1, NOW - HOUR), row(2, NOW - DAY)]
@@ -143,14 +143,14 @@ def test_what_one_sync_hands_over_the_next_takes(drift: Drift, connector: Connec
     ("updated", "comes"), [(NOW - DAY, True), (NOW - DAY - 10 * MINUTE, True), (NOW - DAY - 10 * MINUTE - 1, False)]
 )
 def test_look_back_is_ten_minutes(drift: Drift, connector: Connector, updated: int, comes: bool) -> None:
-    """What Drift lists up to ten minutes late still comes, to the millisecond, and nothing older."""
+    """Rows that Drift lists up to ten minutes late are read, to the millisecond, and no older ones."""
     pages(drift, [row(2, NOW - MINUTE), row(1, updated)])
     outcome = connector.read(STREAM, state={"updatedAt": str(NOW - DAY)})
     assert_synced(outcome, [1, 2] if comes else [2], NOW - MINUTE)
 
 
-def test_look_back_goes_over_a_page_break(drift: Drift, connector: Connector) -> None:
-    """A page that lies half in the look-back, or holds one old row alone, is no end of the walk."""
+def test_look_back_crosses_pages(drift: Drift, connector: Connector) -> None:
+    """A page that is partly in the look-back, or has only one old row, does not end the read."""
     inside, outside = NOW - DAY - 5 * MINUTE, NOW - DAY - HOUR
     listed = [[row(5, NOW - HOUR), row(4, inside), row(3, outside)], [row(3, outside)], [row(2, inside)]]
     pages(drift, *listed, [row(1, outside)] * 2, [])
@@ -160,8 +160,8 @@ def test_look_back_goes_over_a_page_break(drift: Drift, connector: Connector) ->
 
 
 @pytest.mark.parametrize("odd", [{"updatedAt": None}, {"updatedAt": "soon"}, {"updatedAt": 1}, {}], ids=str)
-def test_row_without_a_time_comes_and_moves_nothing(drift: Drift, connector: Connector, odd: dict[str, Any]) -> None:
-    """A conversation whose update cannot be read is not older than anything, ends no walk, and is no state."""
+def test_row_without_a_time_is_read(drift: Drift, connector: Connector, odd: dict[str, Any]) -> None:
+    """A conversation without a valid updatedAt is never old, does not end the read, and does not change the state."""
     pages(drift, [{"id": 1, **odd}, {"id": 4, **odd}], [row(2, NOW - HOUR)])
     outcome = connector.read(STREAM, state={"updatedAt": str(NOW - DAY)})
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 4}), outcome.summary
@@ -169,20 +169,20 @@ def test_row_without_a_time_comes_and_moves_nothing(drift: Drift, connector: Con
     assert outcome.state(STREAM) == {"updatedAt": str(NOW - HOUR)}
 
 
-# What moves while the list is read
+# Changes during a read
 
 
 @pytest.mark.parametrize("lag", [0, 3000, 9 * MINUTE], ids=["at once", "3 s late", "9 min late"])
-def test_last_page_that_moves_to_the_head_is_read(drift: Drift, connector: Connector, lag: int) -> None:
-    """What stood on the last page and is updated before that is asked for comes, however late Drift dates it."""
+def test_last_page_that_moves_to_the_top_is_read(drift: Drift, connector: Connector, lag: int) -> None:
+    """Rows of the last page that are updated before it is requested are read, whatever date Drift gives them."""
     first, moved = row(1, NOW - HOUR), row(2, NOW + 100 - lag)
     walks(drift, [[first], []], [[moved, first], []])
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), sorted(outcome.keys(STREAM))) == ("COMPLETE", [1, 2]), outcome.summary
 
 
-def test_second_look_reads_on_to_what_is_known(drift: Drift, connector: Connector) -> None:
-    """Several pages of what moved in a long walk come, although an old row stands among them and tokens repeat."""
+def test_second_look_continues_to_known_rows(drift: Drift, connector: Connector) -> None:
+    """After a long read, several pages of moved rows are read, despite an old row among them and repeated tokens."""
     old = [row(3, NOW - HOUR), row(4, NOW - 2 * HOUR)]
     moved = [[row(1, NOW + 50 * MINUTE), old[1]], [row(2, NOW + 20 * MINUTE), old[0]]]
     walks(drift, [old[:1], old[1:]], moved, minutes=60)
@@ -190,8 +190,8 @@ def test_second_look_reads_on_to_what_is_known(drift: Drift, connector: Connecto
     assert (outcome.status(STREAM), set(outcome.keys(STREAM))) == ("COMPLETE", {1, 2, 3, 4}), outcome.summary
 
 
-def test_row_dated_ahead_hides_nothing_that_moves(drift: Drift, connector: Connector) -> None:
-    """One dated ahead stands before all others; what is updated behind it comes with this sync or the next."""
+def test_row_dated_in_the_future_hides_no_moved_row(drift: Drift, connector: Connector) -> None:
+    """Updates that are listed after a row dated in the future come with this sync or the next."""
     ahead, first, moved = row(9, NOW + DAY), row(1, NOW - HOUR), row(2, NOW + 100)
     walks(drift, [[ahead], [first], []], [[ahead], [moved], [first]])
     outcome = connector.read(STREAM, state={})
@@ -200,8 +200,8 @@ def test_row_dated_ahead_hides_nothing_that_moves(drift: Drift, connector: Conne
     assert {*outcome.keys(STREAM), *second.keys(STREAM)} == {1, 2, 9}
 
 
-def test_list_that_never_rests_is_no_error(drift: Drift, connector: Connector) -> None:
-    """A list that changes on both its pages during every walk is read four times at most, and is green."""
+def test_list_that_keeps_changing_is_no_error(drift: Drift, connector: Connector) -> None:
+    """A list that changes during every read is read four times at most, and the sync succeeds."""
     changes = iter(range(1, 1000))
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -215,14 +215,12 @@ def test_list_that_never_rests_is_no_error(drift: Drift, connector: Connector) -
     assert [query["page_token"] for query in drift.queries(PATH)].count("") == 4
 
 
-# Clocks, and a start in the future
+# Clocks, and dates in the future
 
 
 @pytest.mark.parametrize("ahead", [1000, HOUR, 400 * DAY, 10**15])
-def test_row_dated_ahead_comes_unchanged_and_no_state_runs_ahead(
-    drift: Drift, connector: Connector, ahead: int
-) -> None:
-    """Rows dated ahead keep their value; the state never passes Drift's clock, and hides nothing."""
+def test_row_dated_in_the_future_does_not_move_the_state_there(drift: Drift, connector: Connector, ahead: int) -> None:
+    """Rows dated in the future are unchanged; the state never passes Drift's clock, and no row is hidden."""
     pages(drift, [row(2, NOW + ahead), row(3, NOW + ahead)], [row(1, NOW - HOUR)])
     outcome = connector.read(STREAM, state={})
     assert (outcome.status(STREAM), outcome.errors) == ("COMPLETE", []), outcome.summary
@@ -240,14 +238,14 @@ def test_row_dated_ahead_comes_unchanged_and_no_state_runs_ahead(
 def test_state_follows_drifts_clock_and_not_ours(
     drift: Drift, connector: Connector, date: str | None, state: int
 ) -> None:
-    """Where our clock is slow, Drift's own decides, in the next sync, too; where Drift tells no time, ours does."""
+    """If our clock is slow, Drift's clock counts, also in the next sync; if Drift sends no date, ours does."""
     drift.answers(PATH, Answer({"data": [row(1, NOW + 11 * HOUR)]}, headers={"Date": date}))
     first = connector.read(STREAM, state={})
     assert_synced(first, [1], NOW + state)
     assert_synced(connector.read(STREAM, state=first.state(STREAM)), [1], NOW + state)
 
 
-# The CDK makes no window behind now: with a state of the reports nothing is asked for, and nothing can tell.
+# The CDK creates no window after now, so with a future state of the reports, nothing is requested or noticed.
 @pytest.mark.parametrize(
     ("given", "stream"),
     [
@@ -256,7 +254,7 @@ def test_state_follows_drifts_clock_and_not_ours(
     ],
 )
 def test_start_in_the_future_is_refused(drift: Drift, connector: Connector, stream: str, given: str) -> None:
-    """What begins in the future would read nothing, green, until then: a clear error of the config."""
+    """A start date in the future is a config error, because the sync would read nothing and succeed."""
     pages(drift, [row(1, NOW), row(2, NOW)])
     drift.answers(REPORTS, report())
     later = {"updatedAt": str(NOW + 20 * DAY)}
@@ -273,7 +271,7 @@ def test_start_in_the_future_is_refused(drift: Drift, connector: Connector, stre
 
 
 def test_state_a_moment_ahead_is_covered_by_the_look_back(drift: Drift, connector: Connector) -> None:
-    """A state that lies ahead by less than the look-back hides nothing and is no error."""
+    """A state that is in the future by less than the look-back hides no row and is no error."""
     pages(drift, [row(1, NOW)])
     outcome = connector.read(STREAM, state={"updatedAt": str(NOW + 5 * MINUTE)})
     assert (outcome.status(STREAM), outcome.keys(STREAM)) == ("COMPLETE", [1]), outcome.summary
@@ -286,15 +284,15 @@ def test_state_a_moment_ahead_is_covered_by_the_look_back(drift: Drift, connecto
     ("start_date", "keys"),
     [("2026-01-14T12:00:00Z", [2, 3]), ("2026-01-14T12:00:01Z", [3]), ("2026-01-14", [2, 3]), ("", [1, 2, 3])],
 )
-def test_start_date_leaves_out_what_is_older(
+def test_start_date_excludes_older_updates(
     drift: Drift, connector: Connector, start_date: str, keys: list[int]
 ) -> None:
-    """A start date leaves out what was last updated before it, in either form, and an empty one nothing."""
+    """The start date excludes rows by last update, in either format; an empty one excludes nothing."""
     pages(drift, [row(3, NOW - HOUR), row(2, NOW - DAY), row(1, 1_400_000_000_000)])
     assert_synced(connector.read(STREAM, config=config(start_date=start_date), state={}), keys, NOW - HOUR)
 
 
-# Failure
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -311,8 +309,8 @@ def test_start_date_leaves_out_what_is_older(
     ids=["403", "500", "html", "no-list", "reset", "truncated", "redirect"],
 )
 def test_page_that_fails_keeps_the_old_state(drift: Drift, connector: Connector, broken: Any) -> None:
-    """A walk that breaks off is INCOMPLETE and leaves the state where it was, so that the next sync loses nothing."""
-    # The CDK states a start of its own, without the look-back, where there was no state.
+    """A failed read is INCOMPLETE and keeps the old state, so the next sync loses nothing."""
+    # Without a state, the CDK emits its own start, without the look-back.
     for state in ({"updatedAt": str(NOW - DAY)}, {}):
         pages(drift, [row(4, NOW - MINUTE)], broken)
         outcome = connector.read(STREAM, state=state)
@@ -326,7 +324,7 @@ def test_page_that_fails_keeps_the_old_state(drift: Drift, connector: Connector,
 # Cursors that a destination can trust
 
 UPDATED, LATER = 1_795_700_000_000, 1_795_800_000_000
-# Two versions of one row as Drift may give them; the second is the one to keep.
+# Two versions of one row, as Drift may send them; the second one must be kept.
 VERSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "meetings": (
         {"slug": "abc-1", "agentId": 5, "slotStart": 1_796_200_000_000, "updatedAt": UPDATED},
@@ -338,19 +336,19 @@ VERSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"conversationId": 1, "updatedAt": UPDATED, "timeToCloseMillis": 9},
         {"conversationId": 1, "updatedAt": LATER, "timeToCloseMillis": 5},
     ),
-    # Neither changes its time when it is edited: of equal ones a warehouse keeps the later row.
+    # An edit does not change their time: of equal ones, a warehouse keeps the later row.
     "messages": ({"id": 1, "createdAt": UPDATED, "body": "teh"}, {"id": 1, "createdAt": UPDATED, "body": "the"}),
     "contacts": (
         {"id": 1, "createdAt": UPDATED, "attributes": {"a": 1}},
         {"id": 1, "createdAt": UPDATED, "attributes": {}},
     ),
 }
-# By which a row is told from its earlier versions: the time of its last change, or one that never changes.
+# The time that orders the versions of a row: that of its last change, or one that never changes.
 TRUSTED = {"updatedAt", "createdAt"}
 
 
 def deduplicated(rows: list[dict[str, Any]], keys: list[str], cursor: str) -> list[dict[str, Any]]:
-    """What a warehouse keeps: of the rows with one key the one with the greatest cursor, of equal ones the last."""
+    """The rows that a warehouse keeps: for each key the one with the greatest cursor, of equal ones the last."""
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     for found in rows:
         key = tuple(found[name] for name in keys)
@@ -361,7 +359,7 @@ def deduplicated(rows: list[dict[str, Any]], keys: list[str], cursor: str) -> li
 
 @pytest.mark.parametrize("stream", VERSIONS)
 def test_warehouse_keeps_the_newest_version(drift: Drift, connector: Connector, stream: str) -> None:
-    """No declared cursor goes down while a row lives: after two syncs the row with the greater one is the new one."""
+    """The declared cursor of a row never decreases: after two syncs, the row with the greater one is the newer one."""
     drift.clock.now = LATER / 1000 + 100_000
     [built] = connector.source(None, None, None, stream).streams({})
     [cursor] = built.as_airbyte_stream().default_cursor_field

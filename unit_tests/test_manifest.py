@@ -1,4 +1,4 @@
-"""The manifest as a whole: what every stream must have, and the arithmetic of the request budget."""
+"""The manifest as a whole: the requirements for every stream, and the arithmetic of the request budget."""
 
 import ast
 import json
@@ -29,29 +29,29 @@ def of_type(value: Any, *types: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=STREAMS)
 def stream(request: pytest.FixtureRequest, resolved: dict[str, Any]) -> dict[str, Any]:
-    """Each stream as the CDK builds it."""
+    """Each stream, as the CDK builds it."""
     [found] = [stream for stream in resolved["streams"] if stream["name"] == request.param]
     return found
 
 
 def test_streams_are_these(resolved: dict[str, Any], connector: Connector) -> None:
-    """The manifest offers the streams that these tests know, and the source builds them all."""
+    """The manifest has the streams that these tests know, and the source builds all of them."""
     assert [stream["name"] for stream in resolved["streams"]] == list(STREAMS)
     assert [stream.name for stream in connector.source().streams({})] == list(STREAMS)
 
 
 def test_check_needs_no_scope(resolved: dict[str, Any]) -> None:
-    """The check looks at the stream that any token can read."""
+    """The check reads the stream that any token can read."""
     assert resolved["check"] == {"type": "CheckStream", "stream_names": ["token_info"]}
 
 
 def test_version_is_that_of_the_tested_cdk(manifest: dict[str, Any]) -> None:
-    """The manifest names the CDK that components.py says it was checked against."""
+    """The manifest has the CDK version that components.py was checked against."""
     assert f"airbyte-cdk {manifest['version']}." in str(components.__doc__)
 
 
 def test_stream_is_described(stream: dict[str, Any]) -> None:
-    """A comment says what a stream holds, and by its slug where Drift documents it: the CDK has no field for it."""
+    """A comment describes each stream and links to its documentation, because the CDK has no field for this."""
     comment = re.search(
         rf"^    name: {stream['name']}\n    # (.+)$", MANIFEST.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -61,26 +61,26 @@ def test_stream_is_described(stream: dict[str, Any]) -> None:
 
 
 def test_stream_has_its_key(stream: dict[str, Any]) -> None:
-    """A stream has its primary key, and the key is in its schema and never null."""
+    """A stream has a primary key, which is in its schema and never null."""
     assert stream["primary_key"] == STREAMS[stream["name"]].keys
     schema = stream["schema_loader"]["schema"]["properties"]
     assert {schema[key]["type"] for key in stream["primary_key"]} <= {"integer", "string"}
 
 
 def test_cursor_is_in_the_schema(stream: dict[str, Any]) -> None:
-    """What a stream takes its state from is a field of it, for the platform's deduplication."""
+    """The cursor of a stream is in its schema, because the platform deduplicates by it."""
     cursor = stream.get("incremental_sync", {}).get("cursor_field", STREAMS[stream["name"]].key)
     assert cursor in stream["schema_loader"]["schema"]["properties"]
 
 
 def custom(value: Any) -> list[dict[str, Any]]:
-    """The components that read answers, each with the parameters that it is given."""
+    """The components that read responses, with their parameters."""
     told = [node for node in nodes(value) if "class_name" in node and "authenticator" not in node]
     return [node["$parameters"] for node in told]
 
 
 def test_parent_is_the_stream_of_that_name(stream: dict[str, Any], resolved: dict[str, Any]) -> None:
-    """A child lists the conversations as their own stream does: no parameter of the child's runs down to its parent."""
+    """A child reads conversations exactly like the conversations stream: its parameters don't reach the parent."""
     [conversations] = [other for other in resolved["streams"] if other["name"] == "conversations"]
     parents = [node["stream"] for node in of_type(stream, "ParentStreamConfig")]
     assert [parent["name"] for parent in parents] == ["conversations"] * (stream["name"] in CHILDREN)
@@ -88,8 +88,8 @@ def test_parent_is_the_stream_of_that_name(stream: dict[str, Any], resolved: dic
         assert custom(parent) == custom(conversations)
 
 
-def test_each_custom_component_is_told_its_stream(stream: dict[str, Any]) -> None:
-    """All that reads an answer of a stream looks for its records in one place, and notes what it finds in one place."""
+def test_each_custom_component_knows_its_stream(stream: dict[str, Any]) -> None:
+    """All components of a stream use the same place of the records and the same notes."""
     reading = custom({**stream["retriever"], "partition_router": None})
     assert reading == [stream["$parameters"]] * 3
     assert stream["$parameters"]["name"] == stream["name"]
@@ -99,12 +99,12 @@ def test_each_custom_component_is_told_its_stream(stream: dict[str, Any]) -> Non
 
 
 def test_stream_names_its_scope(stream: dict[str, Any]) -> None:
-    """A stream says which scope it needs, for the message of a 403."""
+    """A stream has its required scope, for the message of a 403."""
     assert stream["$parameters"]["required_scope"] == STREAMS[stream["name"]].scope
 
 
-def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
-    """Every requester gives up on a connection and on a body; the CDK would wait for ever."""
+def test_requester_has_timeouts(stream: dict[str, Any]) -> None:
+    """Every requester has a connect and a read timeout, because the CDK would wait forever."""
     requesters = of_type(stream, "HttpRequester")
     assert requesters
     for requester in requesters:
@@ -112,39 +112,39 @@ def test_requester_has_time_outs(stream: dict[str, Any]) -> None:
         assert 10 <= requester["read_timeout_in_seconds"] <= 120
 
 
-def test_time_outs_reach_the_request(connector: Connector) -> None:
-    """The time-outs of the manifest are those of the client, for each stream."""
+def test_timeouts_reach_the_request(connector: Connector) -> None:
+    """The HTTP client of each stream uses the timeouts of the manifest."""
     for built in connector.source().streams({}):
         retriever = built._stream_partition_generator._partition_factory._retriever
         assert retriever.requester._http_client._request_timeout == (10, 60), built.name
 
 
-def test_requester_asks_our_host_with_our_token(stream: dict[str, Any]) -> None:
-    """Every requester goes to `api_url`, with the guarded authenticator and the one error handler."""
+def test_requester_uses_our_host_and_token(stream: dict[str, Any]) -> None:
+    """Every requester uses `api_url`, the guarded authenticator and the one error handler."""
     for requester in of_type(stream, "HttpRequester"):
         assert requester["url"].startswith("{{ config['api_url'] }}/"), requester["url"]
         assert requester["authenticator"]["class_name"].endswith(".OneHostAuthenticator")
         assert requester["error_handler"]["class_name"].endswith(".DriftErrorHandler")
 
 
-def test_every_list_can_be_paged(stream: dict[str, Any]) -> None:
-    """A list without pages is followed should it begin to name some."""
+def test_every_list_can_be_paginated(stream: dict[str, Any]) -> None:
+    """If Drift starts to paginate a list without pages, the stream follows the pages."""
     assert stream["retriever"]["paginator"]["pagination_strategy"]["class_name"].endswith(".NamedPages")
 
 
 def test_cursors_end_far_away_or_in_windows(resolved: dict[str, Any]) -> None:
-    """A nearer end would drop rows dated ahead and stop walks in silence; only what Drift filters by time is cut."""
+    """A nearer end would drop rows dated in the future and end reads silently; only filtered lists have windows."""
     cursors = of_type(resolved["streams"], "DatetimeBasedCursor")
     whole = [cursor for cursor in cursors if "step" not in cursor]
     assert (len(cursors), len(whole)) == (3 + 2 * len(CHILDREN), 1 + 2 * len(CHILDREN))
     assert {cursor["end_datetime"]["datetime"] for cursor in whole} == {"0253402214400000"}
     assert datetime.fromtimestamp(253_402_214_400, UTC) == datetime(9999, 12, 31, tzinfo=UTC)
-    # The children look back as their parent does: twice would only read more.
+    # The parent already has the look-back; a second one would only read more.
     assert sorted(cursor["lookback_window"] for cursor in whole) == [*["PT0S"] * 3, *["PT10M"] * 4]
 
 
-def test_windows_are_split_where_they_are_cut(stream: dict[str, Any]) -> None:
-    """A stream of windows has a cursor with steps, a retriever that splits, and a handler that says when."""
+def test_truncated_windows_are_split(stream: dict[str, Any]) -> None:
+    """A stream with windows has a cursor with steps, a retriever that splits, and a handler that says when."""
     is_windowed = stream["name"] in ("conversation_metrics", "meetings")
     assert stream["$parameters"].get("windowed", False) == is_windowed
     assert ("request_window_splitting" in stream["retriever"]) == is_windowed
@@ -152,7 +152,7 @@ def test_windows_are_split_where_they_are_cut(stream: dict[str, Any]) -> None:
 
 
 def test_modes(connector: Connector) -> None:
-    """What Drift tells to have changed is incremental; lists that drop rows, and what has no history, are not."""
+    """Streams with an update time are incremental; lists that drop rows, or have no history, are not."""
     offered = {
         stream.name: (stream.as_airbyte_stream().default_cursor_field or None)
         for stream in connector.source().streams({})
@@ -171,39 +171,39 @@ def test_modes(connector: Connector) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("RequestPath", "it sends the token to whatever host an answer names"),
-        ("CursorPagination", "it walks in circles"),
+        ("RequestPath", "it sends the token to any host in a response"),
+        ("CursorPagination", "it can loop endlessly"),
         ("CompositeErrorHandler", "it drops FAIL and RATE_LIMITED"),
-        ("HttpResponseFilter", "its FAIL logs the bodies of request and answer"),
+        ("HttpResponseFilter", "its FAIL logs the bodies of request and response"),
         ("FixedWindowCallRatePolicy", "its first window lasts ten days"),
-        ("DpathExtractor", "it reads a wrong answer as no records"),
+        ("DpathExtractor", "it reads an invalid response as no records"),
     ],
 )
 def test_parts_that_lose_or_leak(resolved: dict[str, Any], kind: str, reason: str) -> None:
-    """What the CDK offers and this connector must not use is nowhere in the manifest."""
+    """The manifest uses none of the CDK's features that lose data or leak credentials."""
     assert of_type(resolved, kind) == [], reason
 
 
 def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
-    """A data feed ends at the first page whose last row is old."""
+    """No stream is a data feed, which would end at the first page whose last row is old."""
     assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
 
 
-def test_who_reads_the_conversations_waits_for_the_others(resolved: dict[str, Any]) -> None:
-    """The list is asked for once: neither two of its children nor it and one of them read it at the same time."""
+def test_streams_with_the_conversation_list_run_in_turn(resolved: dict[str, Any]) -> None:
+    """The conversation list is requested once, so its stream and its children never read it at the same time."""
     groups = {name: [one["name"] for one in group["streams"]] for name, group in resolved["stream_groups"].items()}
     assert groups == {"conversation_list": ["conversations"], "conversation_children": CHILDREN}
 
 
 def test_streams_are_references(manifest: dict[str, Any]) -> None:
-    """The list of streams is a list of references to the definitions, in the same order as the schemas."""
+    """The list of streams has only references to the definitions, in the order of the schemas."""
     assert manifest["streams"] == [{"$ref": f"#/definitions/{name}"} for name in STREAMS]
-    # Contacts are contacts, however they were found.
+    # Both streams have the schema of a contact.
     assert list(manifest["schemas"]) == [name for name in STREAMS if name != "contacts_by_email"]
 
 
 def test_manifest_has_no_secret_and_no_other_host(manifest: dict[str, Any]) -> None:
-    """The addresses of the manifest are Drift's own, its documentation's and the schema's."""
+    """All URLs of the manifest are those of Drift, its documentation and the schema."""
     hosts = set(re.findall(r"https?://([a-z.-]+)", MANIFEST.read_text()))
     assert hosts == {"driftapi.com", "dev.drift.com", "docs.airbyte.com", "json-schema.org"}
 
@@ -219,7 +219,7 @@ def rated(rate: int | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("rate", "expected"), RATES)
 def test_budget_is_the_rate_of_the_config(connector: Connector, rate: int | None, expected: int) -> None:
-    """A moving window of a second holds as many requests as the config says, 35 without a word; reports have less."""
+    """A window of one second allows as many requests as the config says, by default 35; reports have lower limits."""
     source: ConcurrentDeclarativeSource = connector.source(rated(rate))
     source.streams({})
     budget = source._constructor._api_budget
@@ -230,7 +230,7 @@ def test_budget_is_the_rate_of_the_config(connector: Connector, rate: int | None
 
 @pytest.mark.parametrize(("rate", "expected"), RATES)
 def test_workers_fill_the_budget(connector: Connector, rate: int | None, expected: int) -> None:
-    """There are enough workers for the budget at half a second each, never 1, and never more than the maximum."""
+    """There are enough workers for the budget at half a second per request, at least 2, and at most the maximum."""
     source: Any = connector.source(rated(rate))
     workers = source._concurrent_source._threadpool._threadpool._max_workers
     assert workers == expected // 2 + 6
@@ -238,7 +238,7 @@ def test_workers_fill_the_budget(connector: Connector, rate: int | None, expecte
 
 
 def test_workers_at_the_highest_rate_are_the_maximum(manifest: dict[str, Any]) -> None:
-    """The maximum of workers and the maximum of the rate belong together."""
+    """The maximum number of workers fits the maximum rate."""
     properties = manifest["spec"]["connection_specification"]["properties"]
     highest = properties["max_requests_per_second"]["maximum"]
     assert manifest["concurrency_level"]["max_concurrency"] == highest // 2 + 6
@@ -246,7 +246,7 @@ def test_workers_at_the_highest_rate_are_the_maximum(manifest: dict[str, Any]) -
 
 
 def test_budget_is_shared_by_all_streams(connector: Connector) -> None:
-    """Every stream takes from the same budget, since Drift counts them together."""
+    """All streams share one budget, because Drift counts their requests together."""
     budgets = {
         id(stream._stream_partition_generator._partition_factory._retriever.requester._http_client._api_budget)
         for stream in connector.source().streams({})
@@ -256,7 +256,7 @@ def test_budget_is_shared_by_all_streams(connector: Connector) -> None:
 
 @pytest.mark.parametrize("rate", [1, 5, 50])
 def test_no_second_has_more_requests_than_the_rate(drift: Drift, connector: Connector, clock: Clock, rate: int) -> None:
-    """In no second of a long walk more requests are sent than the config allows."""
+    """During a long read, no second has more requests than the config allows."""
     sent: list[float] = []
 
     def page(request: Any) -> Any:
@@ -272,8 +272,8 @@ def test_no_second_has_more_requests_than_the_rate(drift: Drift, connector: Conn
         assert len(within) <= rate, (moment, within)
 
 
-def test_catalog_is_whole(connector: Connector) -> None:
-    """A catalog of the source holds for each stream its schema, key and modes, and no reference."""
+def test_catalog_is_complete(connector: Connector) -> None:
+    """The catalog has the schema, key and modes of each stream, without references."""
     for stream in connector.source().streams({}):
         offered = stream.as_airbyte_stream()
         assert offered.source_defined_primary_key == [[key] for key in STREAMS[stream.name].keys]
@@ -282,7 +282,7 @@ def test_catalog_is_whole(connector: Connector) -> None:
 
 
 def test_default_host(drift: Drift, connector: Connector) -> None:
-    """Without a word in the config Drift itself is asked."""
+    """By default, requests go to Drift's own host."""
     connector.read("users")
     assert [request.url for request in drift.requests] == [f"{API}/users/list"]
 
@@ -294,7 +294,7 @@ ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, 
 
 
 def test_components_are_small(manifest: dict[str, Any]) -> None:
-    """components.py has at most 600 lines and nine classes, and the manifest names classes of it alone."""
+    """components.py has at most 600 lines and nine classes, and the manifest uses only these classes."""
     lines = (ROOT / "components.py").read_text(encoding="utf-8").splitlines()
     classes = [node.name for node in ast.walk(TREE) if isinstance(node, ast.ClassDef)]
     named = {node["class_name"] for node in nodes(manifest) if "class_name" in node}
@@ -304,7 +304,7 @@ def test_components_are_small(manifest: dict[str, Any]) -> None:
 
 
 def test_nothing_is_executed_at_import() -> None:
-    """At the top of components.py stand imports, constants, functions and classes, and no call that does anything."""
+    """The top level of components.py has only imports, constants, functions and classes."""
     for node in TREE.body:
         assert isinstance(node, ALLOWED), ast.unparse(node)
         if isinstance(node, ast.Expr):
@@ -315,7 +315,7 @@ def test_nothing_is_executed_at_import() -> None:
 
 
 def test_nothing_is_patched() -> None:
-    """No function sets an attribute of a module or of a class, and none changes a name of the module."""
+    """No function sets an attribute of a module or class, or changes a global name."""
     foreign = {
         alias.asname or alias.name.partition(".")[0]
         for node in TREE.body
@@ -330,8 +330,8 @@ def test_nothing_is_patched() -> None:
             assert ast.unparse(node.args[0]) not in foreign, ast.unparse(node)
 
 
-def test_module_and_classes_hold_no_state(drift: Drift, connector: Connector) -> None:
-    """A sync of all streams leaves every value of the module and of its classes as it was: sources share nothing."""
+def test_module_and_classes_have_no_state(drift: Drift, connector: Connector) -> None:
+    """A sync changes no value of the module or its classes, so sources share nothing."""
 
     def values() -> dict[str, Any]:
         owners = [components, *[found for found in vars(components).values() if is_ours(found)]]
@@ -350,5 +350,5 @@ def test_module_and_classes_hold_no_state(drift: Drift, connector: Connector) ->
     outcome = connector.read(*STREAMS, config=config(**needs(*STREAMS)))
     assert {outcome.status(stream) for stream in STREAMS} == {"COMPLETE"}, outcome.summary
     assert values() == before
-    # A registry begins empty.
+    # A registry starts empty.
     assert [name for name, value in before.items() if value in ({}, [], set())] == []

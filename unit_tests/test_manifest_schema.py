@@ -1,7 +1,7 @@
-"""The manifest holds nothing that the CDK would ignore.
+"""The manifest contains nothing that the CDK would ignore.
 
-Nearly every component of the CDK's schema accepts any further key: a misspelt `read_timeout_in_second: 5` is valid and
-has no effect. Here the same schema is closed. What a custom component accepts are the type hints of its class.
+Almost every component in the CDK's schema accepts unknown keys: a misspelled `read_timeout_in_second: 5` is valid and
+has no effect. These tests close that schema. A custom component accepts the type hints of its class.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ GIVEN = {"type", "class_name", "config", "parameters"}
 
 
 def closed(schema: Node) -> Node:
-    """The CDK's schema without further keys; a stream may have a description, which is written for the reader."""
+    """The CDK's schema without unknown keys; a stream can have a description, for readers."""
     schema = deepcopy(schema)
     for name, definition in schema["definitions"].items():
         if "properties" in definition and not name.startswith("Custom"):
@@ -37,9 +37,9 @@ VALIDATOR = Draft7Validator(closed(get_declarative_component_schema()))
 
 
 def problems(manifest: Node) -> set[str]:
-    """What the CDK would ignore or refuse, in jsonschema's words."""
+    """What the CDK would ignore or refuse, as jsonschema errors."""
     resolved = ManifestReferenceResolver().preprocess_manifest(deepcopy(manifest))
-    # With their parameters all components would have each of them as a key.
+    # Otherwise, the parameters would appear as keys of all components.
     typed = ManifestComponentTransformer().propagate_types_and_parameters("", without_parameters(resolved), {})
     used = {key: value for key, value in typed.items() if key not in ("definitions", "schemas")}
     found = {error.message for whole in VALIDATOR.iter_errors(used) for error in causes(whole)}
@@ -57,7 +57,7 @@ def without_parameters(node: Any) -> Any:
 
 
 def causes(error: ValidationError) -> Iterator[ValidationError]:
-    """The errors inside of an error: of several kinds of component only those of the kind that was meant."""
+    """The errors inside an error; if several kinds of component are possible, only those of the intended kind."""
     branches: dict[Any, list[ValidationError]] = {}
     for inner in error.context or ():
         branches.setdefault(inner.schema_path[0], []).append(inner)
@@ -76,12 +76,12 @@ def nodes(node: Any) -> Iterator[Node]:
 
 
 def referenced(manifest: Node) -> set[str]:
-    """The definitions to which a `$ref` leads from outside of themselves."""
+    """The definitions that a `$ref` outside of them uses."""
     refs = (node["$ref"] for node in nodes(manifest) if "$ref" in node)
     return {ref.split("/")[2] for ref in refs if ref.startswith("#/definitions/")}
 
 
-def test_the_manifest_holds_nothing_that_would_be_ignored(manifest: Node) -> None:
+def test_the_manifest_has_nothing_that_would_be_ignored(manifest: Node) -> None:
     """Every key is one that its component has."""
     assert problems(manifest) == set()
 
@@ -100,7 +100,7 @@ def test_the_manifest_holds_nothing_that_would_be_ignored(manifest: Node) -> Non
     ],
 )
 def test_a_planted_mistake_is_found(manifest: Node, path: str, value: Any, problem: str) -> None:
-    """Each kind of mistake is told once, however many streams share the block; None takes a key away."""
+    """Each kind of mistake is reported once, however many streams share the block."""
     planted = deepcopy(manifest)
     *parents, last = path.split(".")
     node = planted

@@ -1,4 +1,4 @@
-"""metadata.yaml, the icon and the files of Airbyte's tests say what the manifest and the components are."""
+"""metadata.yaml, the icon and the files for Airbyte's tests match the manifest and the components."""
 
 import json
 import re
@@ -31,7 +31,7 @@ FILES = ROOT / "integration_tests"
 
 
 def test_the_metadata_fits_airbytes_model() -> None:
-    """Airbyte's model of metadata.yaml takes every key and value of ours, and would refuse a key that it lacks."""
+    """Airbyte's model accepts all of metadata.yaml, and would refuse an unknown key."""
     whole = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
     ConnectorMetadataDefinitionV0.model_validate(whole)
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -39,7 +39,7 @@ def test_the_metadata_fits_airbytes_model() -> None:
 
 
 def test_identity() -> None:
-    """The connector keeps the identity of published source-drift, and is what certification calls manifest-only."""
+    """The connector has the identity of the published source-drift and is manifest-only."""
     assert METADATA["definitionId"] == "445831eb-78db-4b1f-8f1f-0d96ad8739e2"
     assert METADATA["dockerRepository"] == "airbyte/source-drift"
     assert METADATA["connectorType"] == "source"
@@ -49,7 +49,7 @@ def test_identity() -> None:
 
 
 def test_versions_agree() -> None:
-    """metadata.yaml, pyproject.toml and the newest lines of both changelogs have one version."""
+    """metadata.yaml, pyproject.toml and the newest entries of both changelogs have the same version."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     docs = (ROOT / "docs" / "drift.md").read_text(encoding="utf-8").partition("## Changelog")[2]
     versions = {
@@ -61,7 +61,7 @@ def test_versions_agree() -> None:
     assert set(versions.values()) == {METADATA["dockerImageTag"]}, versions
 
 
-def test_changelogs_hold_one_line_per_version() -> None:
+def test_changelogs_have_one_line_per_version() -> None:
     """Both changelogs have the same versions and dates, one line each, newest first."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     docs = (ROOT / "docs" / "drift.md").read_text(encoding="utf-8").partition("## Changelog")[2]
@@ -70,20 +70,20 @@ def test_changelogs_hold_one_line_per_version() -> None:
     assert ours == theirs
     assert ours == sorted(ours, key=lambda line: [int(part) for part in line[0].split(".")], reverse=True)
     assert len(changelog.strip().splitlines()) == 2 + len(ours), changelog
-    # What Airbyte published before this repository.
+    # Published by Airbyte before this repository.
     assert {"0.2.3", "0.3.0", "0.4.0", "0.4.41"} < {version for version, _ in ours}
 
 
 def test_the_base_image_is_the_version_of_the_manifest() -> None:
-    """The base image runs the CDK that the manifest names and the lock installs; a release may add the digest."""
+    """The base image has the CDK version of the manifest and of the lock; a release can add the digest."""
     image, _, digest = METADATA["connectorBuildOptions"]["baseImage"].partition("@")
     assert image == f"docker.io/airbyte/source-declarative-manifest:{MANIFEST['version']}"
     assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), digest
     assert f"airbyte-cdk=={MANIFEST['version']} " in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
-def test_allowed_hosts_are_the_hosts_that_are_asked() -> None:
-    """The connector may reach the host of its default `api_url` and of its token call, and no other."""
+def test_allowed_hosts_are_the_requested_hosts() -> None:
+    """The allowed hosts are those of the default `api_url` and the token request."""
     rules = MANIFEST["spec"]["config_normalization_rules"]["transformations"][0]["fields"][0]
     oauth = MANIFEST["spec"]["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
     hosts = {urlsplit(url).netloc for url in (rules["value"], oauth["access_token_url"])}
@@ -91,15 +91,15 @@ def test_allowed_hosts_are_the_hosts_that_are_asked() -> None:
 
 
 def test_suggested_streams_exist() -> None:
-    """Three to ten streams are suggested, all of the manifest, and of those users come for none is left out."""
+    """metadata.yaml suggests three to ten streams of the manifest, including the most important ones."""
     suggested = METADATA["suggestedStreams"]["streams"]
     wanted = {"accounts", "contacts", "conversations", "messages", "users"}
     assert set(suggested) == wanted & set(STREAMS), suggested
     assert 3 <= len(suggested) == len(set(suggested)) <= 10, suggested
 
 
-def test_the_longest_silence_is_worked_out(drift: Drift, connector: Connector) -> None:
-    """`maxSecondsBetweenMessages` covers a request that Drift puts off for as long as it may, and little more."""
+def test_the_longest_silence_is_computed(drift: Drift, connector: Connector) -> None:
+    """`maxSecondsBetweenMessages` covers the longest wait for a request that Drift delays, and little more."""
     requester = MANIFEST["definitions"]["base_requester"]
     timeouts = requester["connect_timeout_in_seconds"] + requester["read_timeout_in_seconds"]
     drift.answers("/users/list", Answer({"error": "throttled"}, 429, {"Retry-After": "600"}))
@@ -116,7 +116,7 @@ def test_the_longest_silence_is_worked_out(drift: Drift, connector: Connector) -
 
 
 def test_a_breaking_change_for_each_major_version() -> None:
-    """The major version says what breaks, what happens when, and where to read on; its streams are or were real."""
+    """Each major version says what breaks, the deadline and where to read more; its streams exist or existed."""
     changes = METADATA["releases"]["breakingChanges"]
     assert list(changes) == ["1.0.0"]
     change = changes["1.0.0"]
@@ -132,19 +132,19 @@ def test_a_breaking_change_for_each_major_version() -> None:
 
 
 def test_scopes_of_the_registry_are_those_of_the_streams() -> None:
-    """metadata.yaml names, in a comment, exactly the scopes that the streams need, and none that writes."""
+    """A comment in metadata.yaml has exactly the scopes of the streams, and no write scope."""
     text = (ROOT / "metadata.yaml").read_text(encoding="utf-8")
     scopes = {stream["$parameters"]["required_scope"] for stream in STREAMS.values()} - {"of any kind"}
     assert set(re.findall(r"\b\w+_(?:read|write)\b", text)) == scopes
 
 
 def test_documentation_url_is_the_one_of_the_spec() -> None:
-    """Registry and settings lead to the same page."""
+    """The registry and the settings link to the same page."""
     assert METADATA["documentationUrl"] == MANIFEST["spec"]["documentation_url"]
 
 
 def test_the_icon_is_square() -> None:
-    """icon.svg is a drawing of 250 by 250 that refers to nothing outside of it."""
+    """icon.svg is 250 by 250 and refers to nothing outside the file."""
     text = (ROOT / "icon.svg").read_text(encoding="utf-8")
     icon = ElementTree.fromstring(text)  # noqa: S314 (our own file)
     assert (icon.get("width"), icon.get("height"), icon.get("viewBox")) == ("250", "250", "0 0 250 250")
@@ -153,7 +153,7 @@ def test_the_icon_is_square() -> None:
 
 
 def test_standard_tests_accept_every_entry() -> None:
-    """Airbyte's suite reads every section and key of acceptance-test-config.yml, and no config needs secrets."""
+    """Airbyte's test suite reads every section and key of acceptance-test-config.yml, and no config needs secrets."""
     sections = yaml.safe_load((ROOT / "acceptance-test-config.yml").read_text(encoding="utf-8"))["acceptance_tests"]
     assert set(sections) == {"spec", "connection", "discovery", "basic_read", "full_refresh"}
     outcomes = {}
@@ -173,15 +173,15 @@ def load(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["sample_config.json", "sample_config_oauth.json", "invalid_config.json"])
-def test_a_config_fits_the_spec_and_stays_here(name: str) -> None:
-    """Each config is valid, and names a Drift of this machine; the invalid one differs by its token alone."""
+def test_sample_configs_are_valid_and_local(name: str) -> None:
+    """Each config is valid and uses a Drift on this machine; the invalid one differs only by its token."""
     config = load(name)
     jsonschema.validate(config, SPEC)
     assert urlsplit(config["api_url"]).hostname == "127.0.0.1", config
 
 
 def test_the_catalog_is_the_manifest() -> None:
-    """The configured catalog selects every stream with its key, in the best sync mode that it has."""
+    """The configured catalog selects every stream with its key, in its best sync mode."""
     found = {}
     for configured in load("configured_catalog.json")["streams"]:
         stream = configured["stream"]
@@ -198,8 +198,8 @@ def test_the_catalog_is_the_manifest() -> None:
 
 
 @pytest.mark.parametrize(("name", "ahead"), [("sample_state.json", False), ("abnormal_state.json", True)])
-def test_a_state_is_of_the_incremental_streams(name: str, ahead: bool) -> None:
-    """Each state has exactly the incremental streams with their cursors; the abnormal one lies ahead of every clock."""
+def test_states_have_the_incremental_streams(name: str, ahead: bool) -> None:
+    """Each state has exactly the incremental streams with their cursors; the abnormal one is far in the future."""
     cursors = {
         name: stream["incremental_sync"]["cursor_field"]
         for name, stream in STREAMS.items()
@@ -214,5 +214,5 @@ def test_a_state_is_of_the_incremental_streams(name: str, ahead: bool) -> None:
         else:
             assert set(state) == {cursors[stream]}, (stream, state)
             values = list(state.values())
-        # The meetings reach ahead, and their state is not read.
+        # Meetings are in the future, and their state is not used.
         assert stream == "meetings" or {int(value) > 4_000_000_000_000 for value in values} == {ahead}, (stream, values)

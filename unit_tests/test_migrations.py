@@ -1,4 +1,4 @@
-"""The migration page holds every difference between the catalogs of 0.4.x and today, and what the upgrade costs."""
+"""The migration page has every difference between the catalogs of 0.4.x and today, and the costs of the upgrade."""
 
 import json
 import re
@@ -19,7 +19,7 @@ Row = tuple[str, str, str, str]
 
 
 def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The fields of an object, each followed by those within it: `buttons`, `buttons[].label`."""
+    """The fields of an object, each followed by its nested fields: `buttons`, `buttons[].label`."""
     for name, inner in schema.get("properties", {}).items():
         yield f"{path}{name}", inner
         yield from fields(inner, f"{path}{name}.")
@@ -31,7 +31,7 @@ def may_be_null(schema: dict[str, Any]) -> bool:
 
 
 def kind(schema: dict[str, Any]) -> str:
-    """What values a field may have, but for null."""
+    """The types of a field, except null."""
     types = schema.get("type", [])
     names = sorted({types} if isinstance(types, str) else {*types} - {"null"})
     text = ", ".join(names) or "anything"
@@ -45,15 +45,15 @@ def key(stream: dict[str, Any]) -> str:
 
 
 def modes(stream: dict[str, Any]) -> str:
-    """The sync modes, as the papers name them."""
+    """The sync modes, as the documentation names them."""
     cursor = "".join(f" (`{name}`)" for name in stream.get("default_cursor_field") or [])
     return ", ".join(mode.replace("_", " ") for mode in stream["supported_sync_modes"]) + cursor
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Row]:
-    """Every difference as stream, what of it, what it was and what it is.
+    """Every difference: stream, part, old and new value.
 
-    A field within one that came or went has no row. Where all fields but the key came to allow null, that is one row.
+    Fields inside an added or removed field have no row. If all fields except the key became nullable, that is one row.
     """
     old, new = ({stream["name"]: stream for stream in catalog["streams"]} for catalog in (before, after))
     for name in [*new, *(name for name in old if name not in new)]:
@@ -101,7 +101,7 @@ def after(connector: Connector) -> dict[str, Any]:
 
 
 def rows_of_the_page() -> list[Row]:
-    """The rows of the page, one for each stream and each field that they name."""
+    """The rows of the page, one for each stream and field in them."""
     return [
         (stream, what, was, now)
         for streams, named, was, now, _ in table(section(MIGRATIONS, "Upgrading to 1.0.0"), "Catalog of")
@@ -111,7 +111,7 @@ def rows_of_the_page() -> list[Row]:
 
 
 def test_every_difference_has_its_row(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """The table of the catalogs holds each difference once, and nothing else."""
+    """The table of the catalogs has each difference once, and nothing else."""
     shown, wanted = rows_of_the_page(), list(differences(before, after))
     assert [row for row in wanted if row not in shown] == []
     assert [row for row in shown if row not in wanted] == []
@@ -119,7 +119,7 @@ def test_every_difference_has_its_row(before: dict[str, Any], after: dict[str, A
 
 
 def test_every_row_says_what_to_do() -> None:
-    """Each row of the table of the catalogs ends in a sentence for the reader."""
+    """Each row of the table ends with a sentence for the reader."""
     rows = table(section(MIGRATIONS, "Upgrading to 1.0.0"), "Catalog of")
     assert [row for row in rows if len(row) != 5 or not row[4].endswith(".")] == []
 
@@ -189,16 +189,16 @@ FOUND: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None, list[tuple[
 
 
 @pytest.mark.parametrize(("was", "now", "found"), FOUND.values(), ids=FOUND)
-def test_a_difference_is_seen(
+def test_a_difference_is_found(
     was: dict[str, Any] | None, now: dict[str, Any] | None, found: list[tuple[str, str, str]]
 ) -> None:
-    """Each kind of difference between two catalogs is seen, and what is equal is none."""
+    """Each kind of difference between two catalogs is found, and equal catalogs have none."""
     catalogs = ({"streams": [one] if one else []} for one in (was, now))
     assert list(differences(*catalogs)) == [("things", *row) for row in found]
 
 
 def test_the_costs_add_up() -> None:
-    """What a saved selection now costs follows from the sizes that are named and from the manifest."""
+    """The costs of a saved selection follow from the given sizes and the manifest."""
     text = " ".join(section(MIGRATIONS, "Upgrading to 1.0.0").split())
     named = re.search(r"For ([\d,]+) conversations and ([\d,]+) contacts, at (\d+) requests per second:", text)
     each = re.search(r"one after the other, ([\d.]+) seconds each", text)

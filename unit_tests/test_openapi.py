@@ -1,4 +1,4 @@
-"""The schemas of the streams and the contract of the API name the same fields, at every depth."""
+"""The schemas of the streams and openapi.yaml have the same fields, at every depth."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from sandbox import METRICS
 from unit_tests.conftest import ROOT
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "sandbox" / "openapi.yaml").read_text(encoding="utf-8"))
-# The operation of a stream, and where its rows stand in the answer; `[]` is the items of a list.
+# The operation of a stream, and the place of its rows in the response; `[]` means the items of a list.
 ROWS = {
     "accounts": ("get /accounts", "data accounts []"),
     "conversations": ("get /conversations/list", "data []"),
@@ -25,11 +25,11 @@ ROWS = {
     "contact_attributes": ("get /contacts/attributes", "data properties []"),
     "token_info": ("post /app/token_info", ""),
 }
-# Streams whose rows the connector makes of an answer of another form.
+# Streams whose rows the connector builds from another form of response.
 MADE = {"conversation_metrics", "conversation_stats"}
-SELDOM = "documented, but in no answer that somebody recorded, and so not what the sandbox sends"
-OLDER = "of an older model of messages, of which an organisation's first years may hold some"
-ATTRIBUTES = "attributes stay one open object: an organisation's own names may differ by case alone"
+SELDOM = "documented, but in no recorded response, so the sandbox does not send it"
+OLDER = "from an older model of messages, which an organization's first years may contain"
+ATTRIBUTES = "attributes stay one open object, because an organization's own names may differ only in case"
 ONLY_IN_THE_SCHEMA = {
     "conversations.orgId": SELDOM,
     "conversation_details.orgId": SELDOM,
@@ -47,7 +47,7 @@ ONLY_IN_THE_CONTRACT = {
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema of the contract with the properties and items of all that it refers to and combines."""
+    """A schema of the contract with its references and combinations resolved."""
     while "$ref" in schema:
         _, *path = schema["$ref"].split("/")
         schema = CONTRACT
@@ -71,7 +71,7 @@ def fields(schema: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def row_of(stream: str) -> dict[str, Any]:
-    """What the contract says of a row of a stream."""
+    """The contract's schema for a row of a stream."""
     operation, path = ROWS[stream]
     method, route = operation.split()
     schema = CONTRACT["paths"][route][method]["responses"]["200"]["content"]["application/json"]["schema"]
@@ -81,23 +81,23 @@ def row_of(stream: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stream", ROWS)
-def test_schema_and_contract_name_the_same_fields(stream: str, manifest: dict[str, Any]) -> None:
-    """A field of one stands in the other, or here with the reason why not."""
+def test_schema_and_contract_have_the_same_fields(stream: str, manifest: dict[str, Any]) -> None:
+    """Each field is in both, or this file says why not."""
     declared = set(fields(manifest["schemas"][stream], stream))
     documented = set(fields(row_of(stream), stream))
     assert declared - documented == {path for path in ONLY_IN_THE_SCHEMA if path.split(".")[0] == stream}
     assert documented - declared == {path for path in ONLY_IN_THE_CONTRACT if path.split(".")[0] == stream}
 
 
-def test_figures_of_the_report_are_those_of_the_contract(manifest: dict[str, Any]) -> None:
-    """A report has the metrics that the contract lists, beside the conversation that they belong to."""
+def test_metrics_of_the_report_are_those_of_the_contract(manifest: dict[str, Any]) -> None:
+    """A report has the metrics of the contract, and the ID of their conversation."""
     declared = manifest["schemas"]["conversation_metrics"]["properties"]
     assert set(declared) == {"conversationId", *CONTRACT["components"]["schemas"]["Metric"]["enum"]}
     assert set(METRICS) <= set(declared)
 
 
 def test_counts_have_a_row_each(manifest: dict[str, Any]) -> None:
-    """The contract gives a number for each status, of which the connector makes a row."""
+    """The contract has a number for each status, and the connector makes a row of each."""
     assert set(manifest["schemas"]["conversation_stats"]["properties"]) == {"status", "count"}
 
 

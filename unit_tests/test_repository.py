@@ -1,4 +1,4 @@
-"""Nothing in the repository ties it to one machine, tells who made it how, or looks like a real credential."""
+"""Nothing in the repository depends on one machine, says how or by whom it was made, or looks like a credential."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ REGISTRY = re.compile(rf"\b(?:{REGISTRIES})\b")
 MACHINE_PATH = re.compile(
     r"(?<![\w.~-])(?:/(?:root|work|(?:home|Users)/[\w.-]+|var/folders|mnt/[a-z]|private/tmp)(?:/|\b)|[A-Z]:\\Users\\)"
 )
-# `agent` alone is one of Drift's own words.
+# `agent` alone is a term of Drift's.
 ORIGIN = re.compile(
     "|".join(
         (
@@ -44,7 +44,7 @@ ORIGIN = re.compile(
     ),
     re.IGNORECASE,
 )
-# What says that it is a digest is none of the secrets below.
+# A digest is not one of the secrets below.
 DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
 HEX = re.compile(r"(?<![\w-])[0-9a-fA-F]{32,}(?![\w-])")
 JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}")
@@ -52,30 +52,30 @@ KNOWN_TOKEN = re.compile(
     r"\b(?:gh[opsur]_\w{20,}|github_pat_\w{20,}|xox[abeprs]-[\w-]{10,}|xapp-[\w-]{10,}|A[KS]IA[A-Z0-9]{16}"
     r"|[rs]k[-_]live[-_]\w{10,}|AIza[\w-]{35}|npm_\w{30,}|glpat-[\w-]{20,})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-# Placeholders of these tests say in words that they are made up.
+# Placeholders in tests contain words that show that they are not real.
 BEARER = re.compile(r"\bBearer\s+((?!made-up-|\w*[.-]?token[-.])[\w.~+/-]{20,}=*)")
 RUN = re.compile(r"(?<![\w+-])[\w+-]{32,}={0,2}(?![\w+-])", re.ASCII)
-# What stands before @ in a URL is no mailbox.
+# Text before @ in a URL is not a mailbox.
 USER_INFO = re.compile(r"//[^\s/@]+@")
-# It begins where a word does: from each of its letters, long words would take long.
+# A match starts at the start of a word, because long words would otherwise be slow.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[\w-]+\.)+[a-zA-Z]{2,}\b")
 # Reserved by RFC 2606, and the one placeholder that published 0.4.x saved in configs.
 EMAIL_ALLOWED = re.compile(r".*@(?:.*\.)?(?:example\.(?:com|org|net)|test|example|invalid)|test@test\.com")
 PHONE = re.compile(r"(?<![\w.+-])(?:\+\d[\d ().-]{7,}\d|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})(?![\w.-]*\w)")
 IP = re.compile(r"(?:(?<=//)|(?<!==)(?<![\w./-]))(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
-# Two colons at least with digits between them, so that neither a time of day nor a slice is one.
+# At least two colons with digits in between, so that times and slices don't match.
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{1,4}:){2,7}:?(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4})*)?(?![\w:])")
-# For documentation (RFC 5737, 3849), this machine, and any address.
+# Documentation addresses (RFC 5737, 3849), this machine, and "any address".
 IP_ALLOWED = [
     ip_network(network)
     for network in ("127.0.0.0/8", "0.0.0.0/32", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 ] + [ip_network(network) for network in ("::/127", "2001:db8::/32")]
-# Where hostile links of the tests lead: a private network, and the place where clouds keep their keys.
+# The targets of hostile links in tests: a private network, and the metadata service of clouds.
 IP_TARGETS = ("10.0.0.1", "169.254.169.254")
 
 
 def findings(name: str, text: str) -> Iterator[str]:
-    """Yield what a file must not hold, as `kind: the text found`."""
+    """Yield what a file must not contain, as `kind: the text found`."""
     text = DIGEST.sub("", text)
     rules = {
         "registry": REGISTRY,
@@ -90,21 +90,21 @@ def findings(name: str, text: str) -> Iterator[str]:
         yield from (f"{kind}: {found}" for found in pattern.findall(text))
     yield from (f"token: {found}" for found in RUN.findall(text) if _random(found))
     yield from (
-        f"e-mail: {found}" for found in EMAIL.findall(USER_INFO.sub("//", text)) if not EMAIL_ALLOWED.fullmatch(found)
+        f"email: {found}" for found in EMAIL.findall(USER_INFO.sub("//", text)) if not EMAIL_ALLOWED.fullmatch(found)
     )
-    if not name.endswith(".svg"):  # its paths are rows of numbers
+    if not name.endswith(".svg"):  # its paths consist of numbers
         yield from (f"phone: {found}" for found in PHONE.findall(text) if not _fictitious(found))
     yield from (f"IP: {found}" for found in [*IP.findall(text), *IPV6.findall(text)] if _of_somebody(found))
 
 
 def _random(run: str) -> bool:
-    """Names hold digits seldom, and letters of one case or words; 256 random bits hold plenty of all three kinds."""
+    """Names rarely contain digits and mixed-case letters; 256 random bits contain many of both."""
     kinds = (re.findall(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     return all(len(found) >= 3 for found in kinds)
 
 
 def _fictitious(phone: str) -> bool:
-    """555-0100 to 555-0199 are kept for fiction; the last digits may still come from code."""
+    """555-0100 to 555-0199 are reserved for fiction; code may add the last digits."""
     return re.search(r"55501\d{0,2}$", re.sub(r"\D", "", phone)) is not None
 
 
@@ -132,7 +132,7 @@ def files() -> list[Path]:
 
 
 def versions(root: Path) -> dict[str, str | None]:
-    """The version that each file under `root` claims, for those of the files that exist; None where it claims none."""
+    """The version in each file under `root` that exists; None if it has none."""
     found: dict[str, str | None] = {}
     if (path := root / "pyproject.toml").exists():
         found[path.name] = tomllib.loads(path.read_text())["project"]["version"]
@@ -145,7 +145,7 @@ def versions(root: Path) -> dict[str, str | None]:
 
 
 def imports(root: Path) -> dict[str, set[str]]:
-    """The modules of the packages under `root`, each with those that it imports."""
+    """The modules of the packages under `root`, with their imports."""
     paths = [path for package in ("sandbox", "source_drift", "tools") for path in (root / package).rglob("*.py")]
     modules = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
     found = {}
@@ -158,13 +158,13 @@ def imports(root: Path) -> dict[str, set[str]]:
     return found
 
 
-def test_no_import_goes_in_a_circle() -> None:
-    """A module never needs itself, not even for its types."""
+def test_there_are_no_circular_imports() -> None:
+    """A module never imports itself indirectly, not even for its types."""
     TopologicalSorter(imports(ROOT)).prepare()
 
 
-def test_a_circle_of_imports_is_found(tmp_path: Path) -> None:
-    """Two modules that import each other are named."""
+def test_a_circular_import_is_found(tmp_path: Path) -> None:
+    """Two modules that import each other are reported."""
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "sandbox" / "a.py").write_text("from sandbox import b")
     (tmp_path / "sandbox" / "b.py").write_text("if TYPE_CHECKING:\n    from sandbox.a import A")
@@ -173,7 +173,7 @@ def test_a_circle_of_imports_is_found(tmp_path: Path) -> None:
 
 
 def test_the_repository_is_clean() -> None:
-    """No file names a registry, a machine, a person, or holds what could be a credential."""
+    """No file contains a registry, a machine, a person, or a possible credential."""
     found = []
     for path in files():
         content = path.read_bytes()
@@ -183,8 +183,8 @@ def test_the_repository_is_clean() -> None:
     assert found == []
 
 
-def test_no_lock_file_with_addresses() -> None:
-    """Lock files that record where packages come from are not committed; requirements.lock does not."""
+def test_no_lock_file_has_urls() -> None:
+    """The repository has no lock file with the URLs of packages; requirements.lock has none."""
     assert [path.name for path in files() if path.name in FORBIDDEN_FILES] == []
     options = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.startswith("-")]
     assert options == []
@@ -214,8 +214,8 @@ def test_no_lock_file_with_addresses() -> None:
         pytest.param("known token", "-----BEGIN " + "RSA PRIVATE KEY-----", id="private key"),
         pytest.param("bearer", "Authorization: Bear" + "er abcdefghijklmnopqrst", id="bearer"),
         pytest.param("token", "Bearer " + "aB3dE6gH9" * 5, id="base64"),
-        pytest.param("e-mail", "ada" + "@drift.com", id="e-mail"),
-        pytest.param("e-mail", "ada" + "@example.com.evil.io", id="e-mail of a host that looks allowed"),
+        pytest.param("email", "ada" + "@drift.com", id="email"),
+        pytest.param("email", "ada" + "@example.com.evil.io", id="email of a host that looks allowed"),
         pytest.param("phone", "+1 617" + " 867 5309", id="phone"),
         pytest.param("phone", "(617)" + " 867-5309", id="phone without a country"),
         pytest.param("phone", "+49 30" + " 1234567", id="phone of another country"),
@@ -225,7 +225,7 @@ def test_no_lock_file_with_addresses() -> None:
         pytest.param("IP", "https://[2606:4700" + ":4700::1111]/", id="IPv6"),
     ],
 )
-def test_a_rule_bites(kind: str, text: str) -> None:
+def test_a_rule_finds_its_example(kind: str, text: str) -> None:
     """Each rule finds a planted example."""
     assert [found for found in findings("notes.md", text) if found.startswith(f"{kind}: ")], list(
         findings("notes.md", text)
@@ -252,26 +252,26 @@ def test_a_rule_bites(kind: str, text: str) -> None:
         "https://docs.example.com/home/drift and $HOME/work/drift and ./ro" + "ot/x",
     ],
 )
-def test_a_rule_lets_the_harmless_pass(text: str) -> None:
+def test_a_rule_ignores_harmless_text(text: str) -> None:
     """Digests, versions, reserved addresses and plain names are not mistaken for secrets."""
     assert list(findings("notes.md", text)) == []
 
 
 def test_versions_agree() -> None:
-    """pyproject.toml, metadata.yaml and the newest entry of CHANGELOG.md speak of one version."""
+    """pyproject.toml, metadata.yaml and the newest entry of CHANGELOG.md have the same version."""
     assert len(set(versions(ROOT).values())) == 1, versions(ROOT)
 
 
-def test_versions_that_differ_are_seen(tmp_path: Path) -> None:
-    """Each of the three files is read: one that lags behind is found."""
+def test_different_versions_are_found(tmp_path: Path) -> None:
+    """A different version in any of the three files is found."""
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0.0"\n')
     (tmp_path / "metadata.yaml").write_text("data: {dockerImageTag: 1.0.1}\n")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.0.2\n\n## 1.0.0\n")
     assert versions(tmp_path) == {"pyproject.toml": "1.0.0", "metadata.yaml": "1.0.1", "CHANGELOG.md": "1.0.2"}
 
 
-def test_the_lock_holds_every_dependency() -> None:
-    """A dependency added to pyproject.toml without `make lock` is found, and uv itself is locked too."""
+def test_the_lock_has_every_dependency() -> None:
+    """A dependency in pyproject.toml that is missing from the lock is found, and the lock also has uv."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"].values()
     wanted = [

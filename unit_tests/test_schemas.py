@@ -1,4 +1,4 @@
-"""The schemas promise no more than Drift keeps: anything but the key may be missing, and more may come."""
+"""The schemas promise only what Drift guarantees: all fields except the key can be missing, and others can be added."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,20 +11,20 @@ from jsonschema import Draft7Validator
 import sandbox.data
 from unit_tests.conftest import METRICS, NOW, STREAMS, Connector, Drift
 
-# What a schema may say of a property; anything else would be a promise that Drift does not keep.
+# The keywords that a property may have; others would promise something that Drift does not guarantee.
 WORDS = {"type", "description", "items", "properties", "additionalProperties"}
 TIMES = {
     *("createdAt", "updatedAt", "createDateTime", "updateDateTime", "created_at"),
     *("slotStart", "slotEnd", "scheduledAt", "firstCloseAt", "firstAgentMessageAt"),
 }
-# Fields of one name that are of another type in these places, and why.
+# Fields whose type differs in these places, and why.
 OTHER_TYPES = {
-    "accounts.accountId": "a key that Drift makes of the organisation and the domain, such as 1_example.com",
-    "token_info.id": "the id of a token, which joins to nothing",
-    "meetings.eventId": "the entry in the calendar, whose ids are texts",
+    "accounts.accountId": "a key that consists of the organization and the domain, such as 1_example.com",
+    "token_info.id": "the ID of a token, which joins to nothing",
+    "meetings.eventId": "the entry in the calendar, whose IDs are strings",
     "teams.workspaceId": "a UUID",
     "playbooks.goals[].id": "a UUID",
-    "accounts.customProperties[].value": "a value of whatever type the organisation chose",
+    "accounts.customProperties[].value": "a value of any type that the organization chose",
 }
 
 
@@ -47,13 +47,13 @@ def schema(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_schema_is_open(schema: dict[str, Any]) -> None:
-    """A row may hold more than the schema knows."""
+    """A row can have fields that the schema does not have."""
     assert (schema["type"], schema["additionalProperties"]) == ("object", True)
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
 def test_every_property_but_the_key_can_be_null(name: str, schema: dict[str, Any]) -> None:
-    """Drift leaves out what is not set: every property is nullable but the key, which is not."""
+    """Drift leaves out values that are not set, so every property except the key is nullable."""
     for path, _, inner in properties(schema, name):
         if path in {f"{name}.{key}" for key in STREAMS[name].keys}:
             assert inner["type"] in ("integer", "string"), path
@@ -63,14 +63,14 @@ def test_every_property_but_the_key_can_be_null(name: str, schema: dict[str, Any
 
 
 def test_every_property_is_described(name: str, schema: dict[str, Any]) -> None:
-    """A property says what it means, in a sentence."""
+    """Each property has a description of one sentence or more."""
     for path, _, inner in properties(schema, name):
         assert inner.get("description", "").endswith("."), path
         assert len(inner["description"]) >= 8, path
 
 
 def test_times_and_ids_are_integers(name: str, schema: dict[str, Any]) -> None:
-    """A time is a whole number of epoch milliseconds, and says so; so is an id, but for those named above."""
+    """Times are integers in epoch milliseconds, and say so; IDs are integers, with the exceptions above."""
     for path, field, inner in properties(schema, name):
         assert "format" not in inner, path
         if field in TIMES or field == "id" or field.endswith("Id"):
@@ -82,7 +82,7 @@ def test_times_and_ids_are_integers(name: str, schema: dict[str, Any]) -> None:
 
 
 def test_one_name_has_one_type(manifest: dict[str, Any]) -> None:
-    """A field that several streams have is of one type in all of them, so that tables join without a cast."""
+    """A field that several streams have has the same type in all of them, so that tables join without a cast."""
     found: dict[str, dict[str, str]] = {}
     for stream, schema in manifest["schemas"].items():
         for path, field, inner in properties(schema, stream):
@@ -94,20 +94,20 @@ def test_one_name_has_one_type(manifest: dict[str, Any]) -> None:
         if len({kind for path, kind in places.items() if path not in OTHER_TYPES}) > 1
     }
     assert mixed == {}
-    # Each exception is one: a field of that name that is an integer elsewhere, or an id.
+    # Each exception is needed: the field is an integer elsewhere, or an ID.
     assert set(OTHER_TYPES) <= {path for places in found.values() for path in places}
 
 
 def test_schema_promises_nothing_else(name: str, schema: dict[str, Any]) -> None:
-    """No enums, patterns, formats, bounds or required properties: Drift's values change without notice."""
+    """There are no enums, patterns, formats, bounds or required properties: Drift's values change silently."""
     for path, _, inner in properties(schema, name):
         assert set(inner) <= WORDS, path
         assert inner.get("additionalProperties", True) is True, path
     assert "required" not in schema
 
 
-def test_arrays_say_what_they_hold(name: str, schema: dict[str, Any]) -> None:
-    """An array has items with a type of their own, and an object in it stays open."""
+def test_arrays_have_item_types(name: str, schema: dict[str, Any]) -> None:
+    """The items of an array have a type, and its objects are open."""
     for path, _, inner in properties(schema, name):
         if "array" in inner["type"] and "string" not in inner["type"]:
             assert "type" in inner["items"], path
@@ -142,19 +142,19 @@ FULL = {
     "users": {"id": 2**40, "orgId": 1, "name": "Zoë 😀", "role": "unheard_of", "bot": True, "createdAt": NOW},
     "token_info": {"authenticated_userid": "orgId:1", "expires_in": 0, "created_at": NOW, "scope": "a b", "id": "x"},
 }
-# A Drift as the sandbox makes it up, with all that its rows can hold.
-ORGANISATION = sandbox.Drift(
+# A Drift of the sandbox whose rows have all possible fields.
+ORGANIZATION = sandbox.Drift(
     3, now=NOW - 1, conversations=60, accounts=30, meetings=40, teams=6, playbooks=8, landing_pages=5, contacts=40
 )
 
 
 @cache
 def rows_of(stream: str) -> list[dict[str, Any]]:
-    """The rows that a sync of the sandbox delivers; the metrics of its report by name, "NaN" as null."""
-    emails = [row["attributes"]["email"] for row in ORGANISATION.expected("contacts") if "email" in row["attributes"]]
-    # Drift gives meetings of the last thirty days only, by its own clock.
+    """The rows of a complete sync of the sandbox, with metrics by name and "NaN" as null."""
+    emails = [row["attributes"]["email"] for row in ORGANIZATION.expected("contacts") if "email" in row["attributes"]]
+    # Drift lists past meetings for the last 30 days only, by its own clock.
     with patch.object(sandbox.data, "_wall_clock", lambda: NOW):
-        rows = list(ORGANISATION.expected(stream, emails=emails))
+        rows = list(ORGANIZATION.expected(stream, emails=emails))
     if stream == "conversation_metrics":
         figures = [zip(METRICS, row["metrics"], strict=True) for row in rows]
         return [
@@ -166,7 +166,7 @@ def rows_of(stream: str) -> list[dict[str, Any]]:
 
 
 def undeclared(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
-    """Fields that a schema does not know, wherever it names any."""
+    """A value with unknown fields in each object."""
     if isinstance(value, list):
         for inner in value:
             yield from undeclared(inner, schema.get("items", {}), f"{path}[]")
@@ -178,21 +178,21 @@ def undeclared(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_row_comes_as_drift_sends_it(drift: Drift, connector: Connector, name: str) -> None:
-    """A row keeps every field, its name and its type, known to the schema or not, and unset ones stay out."""
+def test_row_is_unchanged(drift: Drift, connector: Connector, name: str) -> None:
+    """A row keeps the name and type of every field, in the schema or not, and unset fields stay missing."""
     drift.answers(STREAMS[name].path, STREAMS[name].envelope([FULL[name]]))
     assert connector.read(name).records(name) == [FULL[name]]
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_known_fields_of_a_row_are_in_the_schema(name: str, schema: dict[str, Any]) -> None:
-    """The fields of a whole row are those of the schema, but for what Drift may add."""
+    """A complete row has the fields of the schema, plus those that Drift may add."""
     assert set(FULL[name]) - {"unheard_of"} <= set(schema["properties"])
 
 
 @pytest.mark.parametrize("name", sandbox.PRIMARY_KEYS)
 def test_rows_of_the_sandbox_fit_the_schema(name: str, schema: dict[str, Any]) -> None:
-    """Every row of a Drift has the types of the schema, its keys, and no field that the schema does not know."""
+    """Every row of the sandbox matches the types and keys of the schema, and has no other field."""
     rows, validator = rows_of(name), Draft7Validator(schema)
     assert rows
     for row in rows:
@@ -203,7 +203,7 @@ def test_rows_of_the_sandbox_fit_the_schema(name: str, schema: dict[str, Any]) -
 
 @pytest.mark.parametrize("name", sandbox.PRIMARY_KEYS)
 def test_fields_of_the_schema_are_those_of_the_sandbox(name: str, schema: dict[str, Any]) -> None:
-    """A field that no row of the sandbox has is one of those that Drift seldom or no longer sends."""
+    """Fields that no row of the sandbox has are fields that Drift rarely or no longer sends."""
     seldom = {
         "conversations": {"orgId"},
         "messages": {"orgId", "attachments", "editedMessageId", "editType"},
@@ -214,7 +214,7 @@ def test_fields_of_the_schema_are_those_of_the_sandbox(name: str, schema: dict[s
 
 
 def test_keys_of_the_sandbox_are_those_of_the_streams() -> None:
-    """Sandbox and connector know the same streams and the same keys; the token is no data of Drift's."""
+    """The sandbox and the connector have the same streams and keys, except token_info."""
     assert {name: list(keys) for name, keys in sandbox.PRIMARY_KEYS.items()} == {
         name: stream.keys for name, stream in STREAMS.items() if name != "token_info"
     }

@@ -1,4 +1,4 @@
-"""The console script gives the connector what the user names, and says in one sentence when it cannot."""
+"""The console script passes the user's files to the connector, or prints one clear error."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ STATE = [
 
 @pytest.fixture(autouse=True)
 def process() -> Iterator[None]:
-    """Takes back what a command changes in its process: other tests share it."""
+    """Undo the changes of a command to this process, which other tests share."""
     modules = {name: sys.modules.get(name) for name in MODULES}
     hook = sys.excepthook
     yield
@@ -49,7 +49,7 @@ def process() -> Iterator[None]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[[str, Any], str]:
-    """Writes JSON, or text as it stands, under a name and returns the path."""
+    """Write JSON, or plain text, to a file and return the path."""
 
     def write(name: str, content: Any) -> str:
         path = tmp_path / name
@@ -61,7 +61,7 @@ def file(tmp_path: Path) -> Callable[[str, Any], str]:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the constructor of the CDK's source is called with, in place of that call."""
+    """The arguments of the CDK's source, recorded instead of the call."""
     arguments: dict[str, Any] = {}
 
     class Recorder(run.YamlDeclarativeSource):
@@ -73,13 +73,13 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def messages(capsys: pytest.CaptureFixture[str], kind: str) -> list[Any]:
-    """The messages of one type that the command put out."""
+    """The messages of one type that the command printed."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [line[kind.lower()] for line in lines if line["type"] == kind]
 
 
 def failed(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
-    """The one error of a command that has to end with exit code 1."""
+    """The only error of a command, which must end with exit code 1."""
     with pytest.raises(SystemExit) as end:
         run.main([*args])
     assert end.value.code == 1
@@ -100,7 +100,7 @@ def test_spec_is_the_one_of_the_manifest(capsys: pytest.CaptureFixture[str]) -> 
 def test_custom_components_need_no_permission(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: Callable[[str, Any], str]
 ) -> None:
-    """The classes of components.py are built without AIRBYTE_ENABLE_UNSAFE_CODE and without an import path."""
+    """The custom components are built without AIRBYTE_ENABLE_UNSAFE_CODE and without an import path."""
     monkeypatch.delenv("AIRBYTE_ENABLE_UNSAFE_CODE", raising=False)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT])
     for name in MODULES:
@@ -112,7 +112,7 @@ def test_custom_components_need_no_permission(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_components_are_known_by_both_names(tmp_path: Path, name: str) -> None:
-    """The module of the given file takes the place of any other under the two names that the CDK looks up."""
+    """The given file replaces any other module under both names that the CDK imports."""
     path = tmp_path / "components.py"
     path.write_text("from dataclasses import dataclass\n@dataclass\nclass Extractor:\n    field: 'str'\n")
     run.load_components(path)
@@ -121,7 +121,7 @@ def test_components_are_known_by_both_names(tmp_path: Path, name: str) -> None:
 
 
 def test_the_constructor_gets_config_catalog_and_state(given: dict[str, Any], file: Callable[[str, Any], str]) -> None:
-    """All three reach the constructor, since the CDK reads a state from nowhere else."""
+    """The constructor gets all three, because the CDK reads the state nowhere else."""
     config, catalog, state = file("config.json", CONFIG), file("catalog.json", CATALOG), file("state.json", STATE)
     args = ["read", "--config", config, "--catalog", catalog, "--state", state]
     run.create_source(AirbyteEntrypoint.parse_args(args))
@@ -132,7 +132,7 @@ def test_the_constructor_gets_config_catalog_and_state(given: dict[str, Any], fi
 
 
 def test_no_state_is_an_empty_state(given: dict[str, Any], file: Callable[[str, Any], str]) -> None:
-    """A first read, without --state, starts from nothing."""
+    """A read without --state starts from the beginning."""
     args = ["read", "--config", file("config.json", CONFIG), "--catalog", file("catalog.json", CATALOG)]
     run.create_source(AirbyteEntrypoint.parse_args(args))
     assert not given["state"]
@@ -148,10 +148,10 @@ def test_no_state_is_an_empty_state(given: dict[str, Any], file: Callable[[str, 
         pytest.param('["text"]', "is not ", id="wrong shape"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(
+def test_an_invalid_file_is_a_config_error(
     capsys: pytest.CaptureFixture[str], file: Callable[[str, Any], str], kind: str, content: str | None, expected: str
 ) -> None:
-    """A missing or malformed file ends in one sentence that names it, as an error of the user's."""
+    """A missing or malformed file gives one sentence with its name, as a config error."""
     files = {
         "config": file("good-config.json", CONFIG),
         "catalog": file("good-catalog.json", CATALOG),
@@ -168,7 +168,7 @@ def test_a_file_that_cannot_be_used_is_named(
 def test_another_manifest_is_refused(
     capsys: pytest.CaptureFixture[str], file: Callable[[str, Any], str], option: str
 ) -> None:
-    """The options that name other code are not ignored in silence."""
+    """Options with other code are refused, not silently ignored."""
     error = failed(capsys, "check", "--config", file("config.json", CONFIG), option, "other")
     assert option in error["message"], error["message"]
 
@@ -176,7 +176,7 @@ def test_another_manifest_is_refused(
 def test_an_error_at_the_start_hides_every_value_of_the_config(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: Callable[[str, Any], str]
 ) -> None:
-    """Before the spec is read nobody knows which values are secret, so none is shown."""
+    """Before the spec is read, any value could be secret, so none is shown."""
 
     class Broken(run.YamlDeclarativeSource):
         def __init__(self, **kwargs: Any) -> None:
@@ -190,7 +190,7 @@ def test_an_error_at_the_start_hides_every_value_of_the_config(
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """`source-drift` alone lists its commands instead of failing."""
+    """`source-drift` without a command lists its commands."""
     with pytest.raises(SystemExit) as end:
         run.main([])
     assert end.value.code == 0
@@ -198,7 +198,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files beside the package are the connector; without them the folder above is."""
+    """The connector files next to the package are used first, then those in the folder above."""
     package = tmp_path / "source_drift"
     package.mkdir()
     monkeypatch.setattr(run, "__file__", str(package / "run.py"))

@@ -1,4 +1,4 @@
-"""What a user is asked for, and how the configs of every version before are carried over."""
+"""The settings, and the migration of the configs of all earlier versions."""
 
 import json
 import re
@@ -41,22 +41,22 @@ def is_valid(specification: dict[str, Any], given: dict[str, Any]) -> bool:
 
 
 def test_spec_is_a_schema(specification: dict[str, Any], connector: Connector, manifest: dict[str, Any]) -> None:
-    """The specification is a JSON schema, and the one that the source hands out."""
+    """The specification is a valid JSON schema, and the source returns it."""
     Draft7Validator.check_schema(specification)
     handed = ConnectorSpecificationSerializer.dump(connector.source()._spec_component.generate_spec())
     assert handed["connectionSpecification"] == specification
     assert handed["documentationUrl"] == "https://docs.airbyte.com/integrations/sources/drift"
 
 
-def test_oauth_is_the_first_way(branches: list[dict[str, Any]]) -> None:
-    """OAuth stands before the access token, and each branch is named by the published discriminator."""
+def test_oauth_is_the_first_option(branches: list[dict[str, Any]]) -> None:
+    """OAuth comes before the access token, and each option has the published discriminator."""
     assert [branch["title"] for branch in branches] == ["OAuth2.0", "Access Token"]
     assert [branch["properties"]["credentials"]["const"] for branch in branches] == ["oauth2.0", "access_token"]
     assert all("credentials" in branch["required"] for branch in branches)
 
 
 def test_every_credential_is_secret_in_every_branch(branches: list[dict[str, Any]]) -> None:
-    """Whatever proves who we are is masked by the platform, wherever it is asked for."""
+    """The platform masks every credential in every option."""
     secret = [
         {name for name, inner in branch["properties"].items() if inner.get("airbyte_secret")} for branch in branches
     ]
@@ -64,13 +64,13 @@ def test_every_credential_is_secret_in_every_branch(branches: list[dict[str, Any
 
 
 def test_only_credentials_are_required(specification: dict[str, Any]) -> None:
-    """Everything but the credentials has a default."""
+    """All settings except the credentials are optional."""
     assert specification["required"] == ["credentials"]
     assert specification["additionalProperties"] is True
 
 
 def test_everything_is_explained(specification: dict[str, Any], branches: list[dict[str, Any]]) -> None:
-    """Each field has a title, a description and its own place in the form."""
+    """Each field has a title, a description and its own position in the form."""
     for fields in (specification["properties"], *[branch["properties"] for branch in branches]):
         shown = {name: inner for name, inner in fields.items() if "const" not in inner}
         for name, inner in shown.items():
@@ -81,7 +81,7 @@ def test_everything_is_explained(specification: dict[str, Any], branches: list[d
 
 
 def test_api_url_and_expiry_are_hidden(specification: dict[str, Any], branches: list[dict[str, Any]]) -> None:
-    """What no user sets is not in the form."""
+    """The form hides the settings that no user sets."""
     assert specification["properties"]["api_url"]["airbyte_hidden"] is True
     assert branches[0]["properties"]["token_expiry_date"]["airbyte_hidden"] is True
 
@@ -129,13 +129,13 @@ def test_api_url_and_expiry_are_hidden(specification: dict[str, Any], branches: 
     ids=str,
 )
 def test_api_url_is_https_or_loopback(specification: dict[str, Any], api_url: Any, valid: bool) -> None:
-    """The token goes to a host by https, or without it to this very machine, and by no trick to another."""
+    """The token goes to a host over HTTPS, or over HTTP to this machine, and no trick reaches another host."""
     assert is_valid(specification, config(api_url=api_url)) is valid
 
 
 @pytest.mark.parametrize("api_url", ["https://driftapi.com\n", "https://driftapi.com\nhttps://evil.example"])
 def test_api_url_of_two_lines(drift: Drift, connector: Connector, api_url: str) -> None:
-    """A line break behind the host reaches no other host: it is refused, or the request fails."""
+    """A line break after the host reaches no other host: it is refused, or the request fails."""
     outcome = connector.read("users", config=config(api_url=api_url))
     assert outcome.status("users") != "COMPLETE"
     assert drift.foreign == []
@@ -178,14 +178,14 @@ START_DATES = {
 
 
 @pytest.mark.parametrize(("start_date", "valid"), [*START_DATES.items(), (1706659200000, False)], ids=ascii)
-def test_start_date_form(specification: dict[str, Any], start_date: Any, valid: bool) -> None:
-    """A start date is a moment in UTC to the second, on a day that exists."""
+def test_start_date_format(specification: dict[str, Any], start_date: Any, valid: bool) -> None:
+    """A start date is an existing date and time in UTC, to the second."""
     assert is_valid(specification, {**config(), "start_date": start_date}) is valid
 
 
 @pytest.mark.skipif(not which("node"), reason="Node.js is not installed")
 def test_start_date_in_the_form_of_the_platform(specification: dict[str, Any]) -> None:
-    """Airbyte's form, which tests the pattern in JavaScript and knows no formats, admits the same start dates."""
+    """Airbyte's form, which tests the pattern in JavaScript and ignores formats, accepts the same start dates."""
     script = """
         const {pattern, texts} = JSON.parse(require("fs").readFileSync(0));
         console.log(JSON.stringify(texts.map((text) => new RegExp(pattern).test(text))));
@@ -197,7 +197,7 @@ def test_start_date_in_the_form_of_the_platform(specification: dict[str, Any]) -
 
 @pytest.mark.skipif(not which("javac"), reason="no Java development kit is installed")
 def test_start_date_in_the_server_of_the_platform(specification: dict[str, Any], tmp_path: Path) -> None:
-    """Airbyte's server, in Java, admits the same: what fits the pattern is a date-time to Java as well."""
+    """Airbyte's server accepts the same start dates: Java can parse every value that matches the pattern."""
     pattern = json.dumps(specification["properties"]["start_date"]["pattern"])
     source = tmp_path / "Start.java"
     source.write_text(
@@ -221,7 +221,7 @@ def test_start_date_in_the_server_of_the_platform(specification: dict[str, Any],
 
 
 def test_start_date_is_explained_in_words(specification: dict[str, Any]) -> None:
-    """Whoever enters a wrong start date is shown how one looks, and not the pattern."""
+    """The error for an invalid start date shows an example, not the pattern."""
     field = specification["properties"]["start_date"]
     assert field["pattern_descriptor"] == "YYYY-MM-DDTHH:mm:ssZ"
     assert all(START_DATES[example] for example in field["examples"])
@@ -229,15 +229,15 @@ def test_start_date_is_explained_in_words(specification: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("start_date", [text for text, valid in START_DATES.items() if valid and text < "2026"])
 def test_every_start_date_can_be_read_from(drift: Drift, connector: Connector, start_date: str) -> None:
-    """What the form admits breaks no read."""
+    """Every start date that the form accepts works in a read."""
     drift.answers("/conversations/list", Answer({"data": [{"id": 1, "updatedAt": NOW, "createdAt": NOW}]}))
     outcome = connector.read("conversations", config=config(start_date=start_date))
     assert (outcome.status("conversations"), outcome.keys("conversations")) == ("COMPLETE", [1]), outcome.summary
 
 
 @pytest.mark.parametrize("start_date", ["2024-02-31T00:00:00Z", "2024-01-31", ""])
-def test_a_start_date_that_is_none_is_refused(drift: Drift, connector: Connector, start_date: str) -> None:
-    """A start date that does not fit is an error of the settings before anything is sent."""
+def test_an_invalid_start_date_is_refused(drift: Drift, connector: Connector, start_date: str) -> None:
+    """An invalid start date is a config error, before any request."""
     outcome = connector.read("conversations", config={**config(), "start_date": start_date})
     error = outcome.output.errors[-1].trace.error
     assert (error.failure_type.value, repr(start_date) in error.message) == ("config_error", True), error.message
@@ -249,12 +249,12 @@ def test_a_start_date_that_is_none_is_refused(drift: Drift, connector: Connector
     [(1, True), (35, True), (50, True), (0, False), (51, False), (-1, False), (2.5, False), ("35", False)],
 )
 def test_rate_bounds(specification: dict[str, Any], rate: Any, valid: bool) -> None:
-    """The rate is a whole number from 1 to 50."""
+    """The rate is an integer from 1 to 50."""
     assert is_valid(specification, config(max_requests_per_second=rate)) is valid
 
 
-def test_rate_is_a_whole_number_in_the_form_of_the_platform(specification: dict[str, Any]) -> None:
-    """Airbyte's form checks bounds and lists of values, but not that an integer is whole: every value is listed."""
+def test_rate_is_an_integer_in_the_form_of_the_platform(specification: dict[str, Any]) -> None:
+    """Airbyte's form checks bounds and enums, but not that a number is an integer, so every value is listed."""
     rate = specification["properties"]["max_requests_per_second"]
     assert rate["enum"] == list(range(rate["minimum"], rate["maximum"] + 1))
 
@@ -271,7 +271,7 @@ def test_rate_is_a_whole_number_in_the_form_of_the_platform(specification: dict[
     ids=str,
 )
 def test_credentials_of_one_kind(specification: dict[str, Any], credentials: dict[str, str], valid: bool) -> None:
-    """Exactly one of the two ways is filled in."""
+    """Exactly one of the two options is filled in."""
     assert is_valid(specification, {"credentials": credentials}) is valid
 
 
@@ -353,7 +353,7 @@ UNCHANGED = {
 def migrate(
     connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The config file after a start of the source, and the configs that were handed to the platform."""
+    """The config file after a start of the source, and the emitted configs."""
     capsys.readouterr()
     connector.source(given)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -362,10 +362,10 @@ def migrate(
 
 
 @pytest.mark.parametrize(("given", "expected"), MIGRATIONS.values(), ids=MIGRATIONS)
-def test_old_config_is_carried_over(
+def test_old_config_is_migrated(
     connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """An old config becomes one of today, is handed to the platform and written to its file, and a second run rests."""
+    """An old config is migrated, emitted and written to its file, and a second run changes nothing."""
     written, handed = migrate(connector, capsys, given)
     assert written == expected
     assert handed == [expected]
@@ -373,7 +373,7 @@ def test_old_config_is_carried_over(
 
 
 def edited(specification: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
-    """What Airbyte's form saves after an edit: the settings that the spec has, the hidden ones too, and no others."""
+    """The config that Airbyte's form saves after an edit: the settings of the spec, even hidden ones, and no others."""
     kept = {name: value for name, value in saved.items() if name in specification["properties"]}
     for branch in specification["properties"]["credentials"]["oneOf"]:
         if kept.get("credentials", {}).get("credentials") == branch["properties"]["credentials"]["const"]:
@@ -388,7 +388,7 @@ def edited(specification: dict[str, Any], saved: dict[str, Any]) -> dict[str, An
 def test_old_config_survives_an_edit_in_the_form(
     connector: Connector, capsys: pytest.CaptureFixture[str], specification: dict[str, Any], kind: str, ending: str
 ) -> None:
-    """A config of 0.4.x that is edited before its first sync with this version keeps its token and its address."""
+    """A 0.4.x config that is edited in the form before its first sync keeps its token and address."""
     given, expected = MIGRATIONS[f"0.4.x {kind}, {ending}"]
     saved = edited(specification, given)
     assert is_valid(specification, saved), saved
@@ -397,16 +397,16 @@ def test_old_config_survives_an_edit_in_the_form(
 
 
 def test_flat_config_cannot_be_edited_in_the_form(specification: dict[str, Any]) -> None:
-    """The form drops the token of a flat config of 0.2.x, and then misses the credentials."""
+    """The form drops the token of a flat 0.2.x config, and then asks for the credentials."""
     assert edited(specification, MIGRATIONS["0.2.x"][0]) == {"max_requests_per_second": 10}
     assert not is_valid(specification, {"max_requests_per_second": 10})
 
 
 @pytest.mark.parametrize("given", UNCHANGED.values(), ids=UNCHANGED)
-def test_config_of_today_is_left_alone(
+def test_current_config_is_not_changed(
     connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
 ) -> None:
-    """A config that needs nothing is neither written nor handed over."""
+    """A current config is neither written nor emitted."""
     assert migrate(connector, capsys, given) == (given, [])
 
 
@@ -414,7 +414,7 @@ def test_config_of_today_is_left_alone(
 def test_default_host_is_not_saved(
     connector: Connector, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
 ) -> None:
-    """The default of the hidden host stays out of the saved config."""
+    """The saved config does not contain the default of the hidden host."""
     written, handed = migrate(connector, capsys, given)
     assert [kept for kept in (written, *handed) if "api_url" in kept] == []
 
@@ -423,7 +423,7 @@ def test_default_host_is_not_saved(
 def test_migrated_config_is_valid(
     specification: dict[str, Any], given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """What comes out of a migration is a config that the form accepts, where nothing was missing before."""
+    """The form accepts a migrated config if nothing was missing before."""
     credentials = expected["credentials"]
     is_whole = credentials["credentials"] == "access_token" or set(credentials) >= SECRET_NAMES
     assert is_valid(specification, expected) is is_whole
@@ -455,7 +455,7 @@ ODD += ["{{ config }}", "{% raw %}", "a}}b{{c", "a%20b+/==", "123456789012345678
 def test_token_survives_a_migration(
     connector: Connector, capsys: pytest.CaptureFixture[str], token: str, shape: str
 ) -> None:
-    """A token that looks like a literal or a template, or needs escapes, is carried over letter by letter."""
+    """A token that looks like a literal or a template, or needs escapes, does not change."""
     given = {"access_token": token} if shape == "flat" else {"credentials": {"access_token": token}}
     written, handed = migrate(connector, capsys, given)
     assert written == {"credentials": {"credentials": "access_token", "access_token": token}}
@@ -466,7 +466,7 @@ def test_token_survives_a_migration(
 def test_other_credentials_survive_a_migration(
     connector: Connector, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
-    """The rest of the credentials is carried over letter by letter, too."""
+    """The other credentials don't change either."""
     credentials = dict.fromkeys(SECRET_NAMES, value)
     written, _ = migrate(connector, capsys, {"credentials": credentials, "email": "x'y\"z@b.example"})
     assert written == {
@@ -475,8 +475,8 @@ def test_other_credentials_survive_a_migration(
     }
 
 
-def test_old_config_reads(drift: Drift, connector: Connector) -> None:
-    """A sync with the config of 0.2.x sends its token, and the old config is handed over once."""
+def test_old_config_can_read(drift: Drift, connector: Connector) -> None:
+    """A sync with a 0.2.x config sends its token, and emits the migrated config once."""
     outcome = connector.read("users", config={"access_token": TOKEN})
     assert outcome.status("users") == "COMPLETE", outcome.summary
     assert [request.headers["Authorization"] for request in drift.requests] == [f"Bearer {TOKEN}"]
@@ -484,21 +484,21 @@ def test_old_config_reads(drift: Drift, connector: Connector) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"start_date": "2024-01-31T00:00:00Z"}], ids=str)
 def test_config_without_credentials_is_refused(connector: Connector, given: dict[str, Any], drift: Drift) -> None:
-    """A config without credentials reads nothing, says what is missing and sends nothing."""
+    """Without credentials, the error says what is missing, and no request is sent."""
     outcome = connector.read("users", config=given)
     assert (outcome.records("users"), drift.requests) == ([], [])
     assert "'credentials' is a required property" in str(outcome.output.errors[-1].trace.error.message)
 
 
 def test_other_host_is_used_everywhere(drift: Drift, connector: Connector) -> None:
-    """The hidden host serves the lists, the question about the token and the refresh."""
+    """Lists, token_info and the refresh use the hidden host."""
     given = {"credentials": without(OLD_OAUTH, "access_token"), "api_url": "https://drift-proxy.example"}
     connector.read("users", "token_info", config=given)
     assert drift.requests == []
     assert {requests.utils.urlparse(request.url).netloc for request in drift.foreign} == {"drift-proxy.example"}
 
 
-# The consent of OAuth, which the platform runs
+# OAuth consent, which the platform runs
 
 
 def templates(value: Any) -> Iterator[str]:
@@ -508,14 +508,14 @@ def templates(value: Any) -> Iterator[str]:
         yield from templates(inner)
 
 
-def test_advanced_auth_belongs_to_the_oauth_branch(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
-    """The consent is offered where the first branch is chosen."""
+def test_advanced_auth_belongs_to_the_oauth_option(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """The consent button appears if OAuth is selected."""
     auth = spec["advanced_auth"]
     assert (auth["auth_flow_type"], auth["predicate_key"]) == ("oauth2.0", ["credentials", "credentials"])
     assert auth["predicate_value"] == branches[0]["properties"]["credentials"]["const"]
 
 
-def test_advanced_auth_asks_drift(spec: dict[str, Any]) -> None:
+def test_advanced_auth_uses_drifts_endpoints(spec: dict[str, Any]) -> None:
     """The consent page and the code exchange are Drift's, form-encoded and without a scope parameter."""
     asked = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
     assert asked["consent_url"].startswith("https://dev.drift.com/authorize?response_type=code&")
@@ -529,8 +529,8 @@ def test_advanced_auth_asks_drift(spec: dict[str, Any]) -> None:
     assert not {"scope", "scopes", "optional_scopes"} & set(asked)
 
 
-def test_advanced_auth_fills_the_oauth_branch(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
-    """What the consent yields and what the server knows is put where the OAuth branch looks for it."""
+def test_advanced_auth_fills_the_oauth_option(spec: dict[str, Any], branches: list[dict[str, Any]]) -> None:
+    """The results of the consent and the server's values are saved where the OAuth option reads them."""
     blocks = spec["advanced_auth"]["oauth_config_specification"]
     filled = {
         name: inner["path_in_connector_config"]

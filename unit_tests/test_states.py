@@ -1,4 +1,4 @@
-"""Whatever state was saved is gone on from, or ends in an error: never an empty green sync."""
+"""Any saved state is used or gives an error; no sync is empty and successful."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import pytest
 
 from unit_tests.conftest import CHILDREN, DAY, HOUR, NOW, STREAMS, Connector, Drift, Outcome, config
 
-# A list, a child of it, and two that are read in windows.
+# A list, one of its children, and two streams that are read in windows.
 ONE_OF_EACH_KIND = {
     "conversations": "updatedAt",
     "messages": "createdAt",
     "conversation_metrics": "updatedAt",
     "meetings": "updatedAt",
 }
-# All that take no state.
+# All streams without a state.
 WHOLE = [stream for stream in STREAMS if stream not in [*ONE_OF_EACH_KIND, *CHILDREN]]
 BAD_TIMES: list[Any] = [
     "yesterday",
@@ -26,12 +26,12 @@ BAD_TIMES: list[Any] = [
     10**16,
 ]
 IN_2099 = 4_070_908_800_000
-# What a full refresh leaves, and what a first sync gets.
+# The state after a full refresh, and the state of a first sync.
 EMPTY_STATES: list[Any] = [{}, {"__ab_no_cursor_state_message": True}, {"__ab_full_refresh_sync_complete": True}]
 
 
 def read(drift: Drift, connector: Connector, stream: str, state: Any) -> Outcome:
-    """Reads one row, which is as new as a row can be."""
+    """Read one row, which is as new as possible."""
     drift.answers("/conversations/list", {"data": [{"id": 1, "updatedAt": NOW - HOUR, "contactId": 1}]})
     return connector.read(stream, states={stream: state}, config=config(start_date="2026-01-01"))
 
@@ -45,15 +45,15 @@ def assert_read_or_red(outcome: Outcome, stream: str) -> None:
     assert is_red or outcome.keys(stream) == [STREAMS[stream].one], outcome.summary
 
 
-# The CDK makes no window behind now, so the year 2099 asks the reports for nothing, and nothing can tell.
+# The CDK creates no window after now, so with the year 2099, no report is requested, and nothing is noticed.
 @pytest.mark.parametrize(
     ("stream", "time"),
     [(stream, time) for stream in ONE_OF_EACH_KIND for time in BAD_TIMES]
     + [(stream, IN_2099) for stream in ONE_OF_EACH_KIND if stream != "conversation_metrics"],
     ids=repr,
 )
-def test_time_that_nobody_wrote_hides_nothing(drift: Drift, connector: Connector, stream: str, time: Any) -> None:
-    """A cursor or a floor that is no time of the past reads the row, or is an error."""
+def test_invalid_time_hides_nothing(drift: Drift, connector: Connector, stream: str, time: Any) -> None:
+    """With a cursor or floor that is not a time in the past, the sync reads the row or fails."""
     state: dict[str, Any] = {ONE_OF_EACH_KIND[stream]: time}
     if stream == "messages":
         state = {"use_global_cursor": True, "state": state, "parent_state": {"conversations": {"updatedAt": time}}}
@@ -73,8 +73,8 @@ def test_time_that_nobody_wrote_hides_nothing(drift: Drift, connector: Connector
     ],
     ids=str,
 )
-def test_state_of_another_kind_hides_nothing(drift: Drift, connector: Connector, more: Any) -> None:
-    """A state whose parts are of another kind reads the row, or is an error."""
+def test_state_with_wrong_types_hides_nothing(drift: Drift, connector: Connector, more: Any) -> None:
+    """With a state whose parts have the wrong type, the sync reads the row or fails."""
     assert_read_or_red(read(drift, connector, "messages", {"use_global_cursor": True, **more}), "messages")
 
 
@@ -83,7 +83,7 @@ def test_state_of_another_kind_hides_nothing(drift: Drift, connector: Connector,
 def test_state_without_a_cursor_reads_from_the_start(
     drift: Drift, connector: Connector, stream: str, state: Any
 ) -> None:
-    """The state of a full refresh, and an empty one, hide nothing."""
+    """The state of a full refresh and an empty state hide no row."""
     assert_read(read(drift, connector, stream, state), stream)
 
 
@@ -93,7 +93,7 @@ def test_state_without_a_cursor_reads_from_the_start(
         {"parent_state": {}},
         {"parent_state": {"conversations": {}}},
         {"parent_state": {"conversations": {"updatedAt": NOW - DAY}}},
-        # As it was before there was a retry list.
+        # As it was before the retry list existed.
         {"parent_state": {"conversations": {"updatedAt": str(NOW - DAY)}}},
         {"parent_state": {"conversations": {"updatedAt": str(NOW - DAY)}, "unread": None}},
         {"use_global_cursor": True, "state": {"createdAt": str(NOW)}},
@@ -102,15 +102,15 @@ def test_state_without_a_cursor_reads_from_the_start(
     ],
     ids=str,
 )
-def test_state_with_less_in_it_is_gone_on_from(drift: Drift, connector: Connector, state: Any) -> None:
-    """A state that lacks some of its parts reads from its floor, or all where it has none."""
+def test_incomplete_state_is_used(drift: Drift, connector: Connector, state: Any) -> None:
+    """A state that lacks some of its parts continues from its floor, or reads everything if it has none."""
     outcome = read(drift, connector, "messages", state)
     assert_read(outcome, "messages")
     assert outcome.state("messages")["parent_state"] == {"conversations": {"updatedAt": str(NOW - HOUR)}, "unread": []}
 
 
 def test_other_streams_need_no_state(drift: Drift, connector: Connector) -> None:
-    """A stream that is read whole each time takes no notice of whatever state was saved, and keeps none."""
+    """A full refresh stream ignores any saved state, and saves none."""
     outcome = connector.read(*WHOLE, states={stream: {"updatedAt": "soon"} for stream in WHOLE})
     for stream in WHOLE:
         assert_read(outcome, stream)

@@ -1,4 +1,4 @@
-"""What every status and every broken answer leads to: waited for, asked otherwise, skipped, or told in words."""
+"""The result of each status and each broken response: a retry, another request, a skipped row, or a clear error."""
 
 import json
 import re
@@ -33,7 +33,7 @@ from unit_tests.conftest import (
 )
 
 LIST = "/conversations/list"
-# Those that need no other stream, and hold no second chance.
+# Streams that need no other stream and have no fallback.
 ALONE = [stream for stream in STREAMS if stream not in [*CHILDREN, "token_info"]]
 NOT_FOUND = {"error": {"type": "not_found", "message": SECRET}}
 GATEWAY = {
@@ -66,7 +66,7 @@ def drifts(status: int, kind: str = "some_error") -> Answer:
 
 
 def assert_failed(outcome: Outcome, stream: str) -> Any:
-    """The stream is INCOMPLETE without a record, and its error is in few words, without a body."""
+    """Check that the stream is INCOMPLETE without a record, and that its error is short and has no body."""
     assert (outcome.status(stream), outcome.records(stream)) == ("INCOMPLETE", []), outcome.summary
     error = outcome.error(stream)
     assert re.fullmatch(r"[^\n]*\.", error.message), error.message
@@ -81,11 +81,11 @@ def assert_complete(outcome: Outcome, stream: str, *keys: Any) -> None:
     assert outcome.errors == []
 
 
-# What passes by itself
+# Transient failures
 
 
-def test_trouble_of_seven_kinds_heals(drift: Drift, connector: Connector) -> None:
-    """What a gateway or a broken connection says is asked again, eight times in all, and then read whole."""
+def test_seven_failures_are_retried(drift: Drift, connector: Connector) -> None:
+    """Errors of a gateway or connection are retried seven times, and then every row is read."""
     kinds = ["html", "empty", "404-html", "418-other-json", "503"]
     trouble = [*[GATEWAY[kind] for kind in kinds], requests.ConnectionError, requests.ReadTimeout]
     for stream in STREAMS.values():
@@ -94,15 +94,15 @@ def test_trouble_of_seven_kinds_heals(drift: Drift, connector: Connector) -> Non
     for stream in STREAMS:
         assert_complete(outcome, stream)
     asked = {stream: len(drift.asked(STREAMS[stream].path)) for stream in STREAMS}
-    # One more where the cache still held the bad answer for a child, which then asked Drift as well.
+    # One more if a child found the bad response in the cache and requested it from Drift, too.
     assert 8 <= asked.pop("conversations") <= 8 + len(CHILDREN)
     assert set(asked.values()) == {len(trouble) + 1} == {8}, asked
     assert "somebody" not in outcome.text
 
 
 @pytest.mark.parametrize("kind", GATEWAY)
-def test_gateway_that_lasts_fails_after_eight_attempts(kind: str) -> None:
-    """A status from a gateway does not mean what it says, and its text is in no message."""
+def test_permanent_gateway_error_fails_after_eight_attempts(kind: str) -> None:
+    """A gateway's status does not mean what it says, and no message contains its text."""
     [made], status = parts("users"), GATEWAY[kind].status
     for _ in range(7):
         answer = response(GATEWAY[kind].content, status)
@@ -114,10 +114,10 @@ def test_gateway_that_lasts_fails_after_eight_attempts(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("said", "attempts"), [(drifts(401), 3), (Answer(b"", 401), 8), (Answer(HTML.body, 401), 8)])
-def test_401_is_asked_twice_more_and_a_gateways_seven_times(
+def test_401_is_retried_twice_and_a_gateways_seven_times(
     drift: Drift, connector: Connector, said: Answer, attempts: int
 ) -> None:
-    """One stray 401 stops nothing, and a gateway may be out of order for a while."""
+    """One 401 stops nothing, and a gateway may fail for a while."""
     drift.answers("/users/list", *[said] * (attempts - 1), STREAMS["users"].body())
     assert_complete(connector.read("users"), "users")
     assert len(drift.requests) == attempts
@@ -128,10 +128,10 @@ def test_401_is_asked_twice_more_and_a_gateways_seven_times(
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_broken_connection_that_lasts_names_the_wind_down(
+def test_permanent_connection_error_mentions_the_wind_down(
     drift: Drift, connector: Connector, broken: type[Exception]
 ) -> None:
-    """A Drift that cannot be reached is passing trouble, or the end of the service."""
+    """If Drift can't be reached, the error is transient and mentions that Drift is being wound down."""
     drift.answers("/users/list", broken)
     error = assert_failed(connector.read("users"), "users")
     said = rf"Drift could not be reached \({broken.__name__}\)\. Gave up after 8 attempts\. Drift is being wound down.*"
@@ -140,8 +140,8 @@ def test_broken_connection_that_lasts_names_the_wind_down(
 
 
 @pytest.mark.parametrize("streams", [ALONE, CHILDREN], ids=["alone", "children"])
-def test_trouble_that_lasts_fails_every_stream(drift: Drift, connector: Connector, streams: list[str]) -> None:
-    """No stream is green and short where its endpoint fails."""
+def test_permanent_failure_fails_every_stream(drift: Drift, connector: Connector, streams: list[str]) -> None:
+    """No stream succeeds without its rows if its endpoint fails."""
     for stream in streams:
         drift.answers(STREAMS[stream].path, Answer({"error": SECRET}, 503))
     outcome = connector.read(*streams)
@@ -151,10 +151,10 @@ def test_trouble_that_lasts_fails_every_stream(drift: Drift, connector: Connecto
 
 
 @pytest.mark.parametrize(("failures", "is_read"), [(15, True), (16, False)])
-def test_outage_in_mid_sync_has_sixteen_attempts(
+def test_outage_during_a_sync_has_sixteen_attempts(
     drift: Drift, connector: Connector, clock: Clock, failures: int, is_read: bool
 ) -> None:
-    """Where nothing succeeds any more after something did, requests wait for five minutes and more."""
+    """If all requests start to fail, they are retried for at least five minutes."""
     first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
     last = {"data": [{"id": 2, "updatedAt": NOW - 1}]}
     drift.answers(LIST, first, *[drifts(503)] * failures, last)
@@ -165,7 +165,7 @@ def test_outage_in_mid_sync_has_sixteen_attempts(
 
 
 def test_row_that_fails_while_others_succeed_has_eight_attempts() -> None:
-    """A request that fails while others succeed is a bad row, and no outage."""
+    """A request that fails while others succeed is a bad row, not an outage."""
     handler, other = (made.handler for made in parts("users", "accounts"))
     good = response({"data": {"accounts": []}}, url=f"{API}/accounts")
     other.interpret_response(good)
@@ -178,7 +178,7 @@ def test_row_that_fails_while_others_succeed_has_eight_attempts() -> None:
 
 
 def test_each_page_has_its_own_attempts(drift: Drift, connector: Connector) -> None:
-    """Trouble on one page does not use up the attempts of the next."""
+    """Failures of one page don't count for the next."""
     first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
     last = {"data": [{"id": 2, "updatedAt": NOW - 1}]}
     drift.answers(LIST, *[HTML] * 7, first, *[HTML] * 7, last)
@@ -200,7 +200,7 @@ def test_each_page_has_its_own_attempts(drift: Drift, connector: Connector) -> N
 def test_throttle_of_ten_minutes_does_not_fail(
     drift: Drift, connector: Connector, clock: Clock, stream: str, throttle: Answer
 ) -> None:
-    """A throttle, under whatever status, is waited out; its waits grow to a minute."""
+    """The sync waits until a throttle ends, whatever its status; the waits grow to a minute."""
     drift.answers(
         STREAMS[stream].path,
         lambda _: throttle if clock.now < NOW / 1000 + 700 else STREAMS[stream].body(),
@@ -210,16 +210,16 @@ def test_throttle_of_ten_minutes_does_not_fail(
     assert max(clock.waits) <= 61, clock.waits
 
 
-def test_throttle_without_end_ends_after_an_hour(drift: Drift, connector: Connector, clock: Clock) -> None:
-    """A throttle that never ends fails the stream, and not never."""
+def test_permanent_throttle_fails_after_an_hour(drift: Drift, connector: Connector, clock: Clock) -> None:
+    """A throttle that never ends fails the stream."""
     drift.answers("/users/list", Answer(SECRET, 429))
     error = assert_failed(connector.read("users"), "users")
     assert "Drift answered GET /users/list with HTTP 429." in error.message
     assert 3600 <= sum(clock.waits) <= 3800, sum(clock.waits)
 
 
-def test_throttles_are_no_failures(drift: Drift, connector: Connector) -> None:
-    """Throttles before and between failures use up none of their eight attempts, and take none back."""
+def test_throttles_are_not_failures(drift: Drift, connector: Connector) -> None:
+    """Throttles between failures neither count as one of the eight attempts nor reset them."""
     drift.answers("/users/list", *[Answer(b"", 429)] * 9, *[Answer(b"", 503), Answer(b"", 429)] * 7, Answer(b"", 503))
     error = assert_failed(connector.read("users"), "users")
     assert error.message.endswith("HTTP 503. Gave up after 8 attempts."), error.message
@@ -227,10 +227,10 @@ def test_throttles_are_no_failures(drift: Drift, connector: Connector) -> None:
 
 
 def test_waits_grow_have_jitter_and_are_capped(drift: Drift, connector: Connector, clock: Clock) -> None:
-    """The waits of a long throttle double up to a minute, and no two are alike."""
+    """The waits during a long throttle double up to a minute, and all are different."""
     drift.answers("/users/list", *[Answer(b"", 429)] * 20, STREAMS["users"].body())
     assert_complete(connector.read("users"), "users")
-    # The CDK adds one second to every wait that a strategy returns.
+    # The CDK adds one second to every wait of a strategy.
     waits = [wait - 1 for wait in clock.waits]
     assert all(min(60, 2**n) / 2 <= wait <= min(60, 2**n) for n, wait in enumerate(waits)), waits
     assert len(set(waits)) == 20, waits
@@ -252,14 +252,14 @@ def test_waits_grow_have_jitter_and_are_capped(drift: Drift, connector: Connecto
     ],
 )
 def test_retry_after_lengthens_a_wait(clock: Clock, status: int, value: str, waited: float | None) -> None:
-    """`Retry-After` is waited for in seconds or until its date, ten minutes at most; what cannot be read is not."""
+    """The wait follows `Retry-After` in seconds or as a date, up to ten minutes; invalid values are ignored."""
     [made] = parts("users")
     wait = made.handler.backoff_time(response(b"", status, Retry_After=value), 1)
     assert wait == pytest.approx(waited, abs=1) if waited else 0.5 <= wait <= 1, wait
 
 
-def test_wait_that_drift_names_is_waited_for(drift: Drift, connector: Connector, clock: Clock) -> None:
-    """The CDK waits as long as the error handler says, behind a throttle and behind a failure."""
+def test_cdk_waits_as_long_as_the_handler_says(drift: Drift, connector: Connector, clock: Clock) -> None:
+    """The CDK uses the handler's wait after a throttle and after a failure."""
     named = [Answer(b"", status, {"Retry-After": "30"}) for status in (429, 503)]
     drift.answers("/users/list", *named, STREAMS["users"].body())
     assert_complete(connector.read("users"), "users")
@@ -267,7 +267,7 @@ def test_wait_that_drift_names_is_waited_for(drift: Drift, connector: Connector,
 
 
 def test_wait_is_the_longer_of_the_two() -> None:
-    """A short `Retry-After` does not shorten the exponential, and no wait is left to the CDK."""
+    """A short `Retry-After` does not shorten the exponential backoff, and the handler decides every wait."""
     [made] = parts("users")
     handler = made.handler
     throttled = response(b"", 429, Retry_After="1")
@@ -277,12 +277,12 @@ def test_wait_is_the_longer_of_the_two() -> None:
     assert handler.backoff_strategies == [handler]
 
 
-# 4xx that mean what they say
+# Drift's own 4xx
 
 
 @pytest.mark.parametrize("status", [402, 404, 405, 406, 410, 418, 451])
-def test_drifts_own_4xx_is_asked_once(drift: Drift, connector: Connector, status: int) -> None:
-    """A refusal in Drift's own JSON fails every list at once; one that is gone is told with the likely cause."""
+def test_drifts_own_4xx_is_not_retried(drift: Drift, connector: Connector, status: int) -> None:
+    """An error in Drift's own JSON fails every list at once; 404 and 410 mention the likely cause."""
     for stream in ALONE:
         if not STREAMS[stream].skips:
             drift.answers(STREAMS[stream].path, drifts(status))
@@ -300,14 +300,14 @@ def test_drifts_own_4xx_is_asked_once(drift: Drift, connector: Connector, status
     "body", [{"errors": [{"message": SECRET}]}, {"type": "x", "message": SECRET}, {"error": SECRET}]
 )
 def test_forms_of_drifts_own_error(drift: Drift, connector: Connector, body: Any) -> None:
-    """Drift's errors are known by `error`, `errors` or `type`."""
+    """Drift's errors have `error`, `errors` or `type`."""
     drift.answers("/users/list", Answer(body, 418))
     assert assert_failed(connector.read("users"), "users").message == "Drift answered GET /users/list with HTTP 418."
     assert len(drift.requests) == 1
 
 
 def test_missing_scope_fails_its_own_stream_only(drift: Drift, connector: Connector) -> None:
-    """A 403 names stream and scope, and that the token must be issued anew; all other streams stay whole."""
+    """The error names stream and scope and asks for a new token; all other streams are complete."""
     refused = ["accounts", "teams", "contacts", "conversation_metrics", "playbooks", "contact_attributes"]
     for stream in refused:
         drift.answers(STREAMS[stream].path, drifts(403, "forbidden"))
@@ -324,14 +324,14 @@ def test_missing_scope_fails_its_own_stream_only(drift: Drift, connector: Connec
 
 
 def test_403_after_a_success_is_one_row(drift: Drift, connector: Connector) -> None:
-    """A stream that was read has its scope: a later refusal is told as it is."""
+    """A stream that has read rows has its scope, so a later 403 does not blame it."""
     first = {"data": [{"id": 1, "updatedAt": NOW}], "links": {"next": f"{LIST}?page_token=b"}}
     drift.answers(LIST, first, drifts(403))
     error = connector.read("conversations").error("conversations")
     assert error.message == "Drift answered GET /conversations/list with HTTP 403."
 
 
-# 400, asked otherwise
+# 400, with another request
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_403_after_a_success_is_one_row(drift: Drift, connector: Connector) -> N
     ],
 )
 def test_refused_parameter_is_left_out(drift: Drift, connector: Connector, stream: str, refuses: Any) -> None:
-    """A 400 may mean a size or a blank parameter of ours: the same is asked for without it."""
+    """After a 400, the request is repeated without the parameter that Drift may refuse."""
     path = STREAMS[stream].path
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -356,8 +356,8 @@ def test_refused_parameter_is_left_out(drift: Drift, connector: Connector, strea
     assert len(drift.asked(path)) <= 4
 
 
-def test_400_that_stays_fails(drift: Drift, connector: Connector) -> None:
-    """Where no other way of asking helps, the stream fails without a record."""
+def test_permanent_400_fails(drift: Drift, connector: Connector) -> None:
+    """If no other request helps, the stream fails without a record."""
     for stream in ALONE:
         drift.answers(STREAMS[stream].path, drifts(400))
     outcome = connector.read(*ALONE)
@@ -368,7 +368,7 @@ def test_400_that_stays_fails(drift: Drift, connector: Connector) -> None:
 
 @pytest.mark.parametrize("unknown", [["relatedPlaybookId"], ["numBotMessages", "meaningfulConversation"]])
 def test_unknown_metric_is_left_out(drift: Drift, connector: Connector, unknown: list[str]) -> None:
-    """A metric that Drift does not know is found by asking one by one, once, and named in the log."""
+    """The connector finds an unknown metric by requesting each one once, and logs its name."""
     known = [name for name in METRICS if name not in unknown]
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -388,7 +388,7 @@ def test_unknown_metric_is_left_out(drift: Drift, connector: Connector, unknown:
 
 
 def test_report_that_wants_dates_gets_dates(drift: Drift, connector: Connector) -> None:
-    """Where Drift refuses every metric, it is the milliseconds that it refuses: the days around them are asked for."""
+    """If Drift refuses every metric, the connector requests days instead of milliseconds."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         low, high = json.loads(request.body or b"")["filters"][0]["values"]
@@ -406,7 +406,7 @@ def test_report_that_wants_dates_gets_dates(drift: Drift, connector: Connector) 
 
 
 def children(drift: Drift, answer: Any, count: int = 120) -> None:
-    """Answers a list of so many conversations, and the messages of each by a function of its key."""
+    """Respond with a list of conversations, and with the messages of each from a function of its key."""
     keys = range(1, count + 1)
     drift.answers(LIST, {"data": [{"id": key, "updatedAt": NOW - key * HOUR} for key in keys]})
     for key in keys:
@@ -418,18 +418,18 @@ def asked(drift: Drift) -> int:
 
 
 def test_children_that_are_all_refused_stop_the_stream(drift: Drift, connector: Connector) -> None:
-    """Several refusals without a success are a missing scope: what was not begun is not asked for."""
+    """Several 403s without a success mean a missing scope, so no more children are requested."""
     children(drift, lambda _: drifts(403))
     outcome = connector.read("messages", state={})
     assert outcome.status("messages") == "INCOMPLETE"
     assert "missing the conversation_read scope" in outcome.message
-    # Those few, and what other workers were at.
+    # These few, and those in progress in other workers.
     assert 1 < asked(drift) <= 10 + 31
 
 
 @pytest.mark.parametrize(("failed", "attempts"), [(7, 16), (8, 2)])
-def test_child_behind_eight_failures_has_two_attempts(failed: int, attempts: int) -> None:
-    """Where eight children in a row have failed, the next is asked for once more, and put on the retry list."""
+def test_child_after_eight_failures_has_two_attempts(failed: int, attempts: int) -> None:
+    """After eight failed children in a row, the next one is retried once and put on the retry list."""
     [made] = parts("messages")
     notes, answer = made.handler.notes, response(b"", 500, f"{API}/conversations/9/messages")
     made.handler.source.found, notes.handed_out, notes.thread.child, notes.failed_in_a_row = 1, 9, 9, failed
@@ -437,19 +437,19 @@ def test_child_behind_eight_failures_has_two_attempts(failed: int, attempts: int
     assert (actions, notes) == ([*["RETRY"] * (attempts - 1), "IGNORE"], [9])
 
 
-def test_children_that_fail_in_a_row_are_not_asked_for_eight_times_each(drift: Drift, connector: Connector) -> None:
-    """After eight failures in a row each further child has two attempts, and the sync ends within reason."""
+def test_failures_in_a_row_limit_the_attempts(drift: Drift, connector: Connector) -> None:
+    """After eight failures in a row, each child has two attempts, so the sync ends in reasonable time."""
     children(drift, lambda _: drifts(503), 40)
     # Seven workers.
     outcome = connector.read("messages", state={}, config=config(max_requests_per_second=2))
     assert "40 of the conversations could not be read" in outcome.message
-    # Without this rule 640; eight, and what other workers had begun, have all their attempts.
+    # Without this rule, 640. Eight children, and those in progress in other workers, have all their attempts.
     assert asked(drift) <= 16 * (8 + 7) + 2 * 40
 
 
 @pytest.mark.parametrize("status", [400, 403, 418])
-def test_child_that_fails_here_and_there_ends_nothing(drift: Drift, connector: Connector, status: int) -> None:
-    """As long as others succeed every child is asked for, and the stream ends red with their number."""
+def test_scattered_failures_do_not_stop_the_stream(drift: Drift, connector: Connector, status: int) -> None:
+    """While other children succeed, every child is requested, and the error says how many failed."""
     good = {"data": {"messages": [{"id": 1, "createdAt": NOW}]}}
     children(drift, lambda key: drifts(status) if key % 3 == 2 else good)
     outcome = connector.read("messages", state={})
@@ -469,8 +469,8 @@ def test_child_that_fails_here_and_there_ends_nothing(drift: Drift, connector: C
     ],
     ids=str,
 )
-def test_one_that_is_gone_is_skipped_and_said(drift: Drift, connector: Connector, stream: str, gone: Any) -> None:
-    """What was deleted after it was listed is left out, with one line in the log."""
+def test_deleted_row_is_skipped_and_logged(drift: Drift, connector: Connector, stream: str, gone: Any) -> None:
+    """A row that was deleted after it was listed is skipped, with one log line."""
     drift.answers(STREAMS[stream].path, gone)
     outcome = connector.read(stream)
     assert (outcome.status(stream), outcome.records(stream), outcome.errors) == ("COMPLETE", [], []), outcome.summary
@@ -495,7 +495,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize(("place", "status"), [*zip(ELSEWHERE, [301, 302, 303, 307, 308, 302, 307], strict=True)])
 def test_redirect_to_another_host_is_refused(drift: Drift, connector: Connector, place: str, status: int) -> None:
-    """No request follows to another scheme, host or port, and the error names the host and the likely reason."""
+    """No request goes to another scheme, host or port, and the error names the host and the likely reason."""
     streams = ["users", "conversation_metrics", "token_info", "contacts"]
     for stream in streams:
         path = STREAMS[stream].path
@@ -513,7 +513,7 @@ def test_redirect_to_another_host_is_refused(drift: Drift, connector: Connector,
 @pytest.mark.parametrize("stream", ["users", "conversations", "messages", "token_info"])
 @pytest.mark.parametrize("place", ["{path}/", "https://driftapi.com{path}/"])
 def test_redirect_on_our_host_is_followed(drift: Drift, connector: Connector, stream: str, place: str) -> None:
-    """A redirect on the same host, such as one for a slash, is followed with the token."""
+    """A redirect on the same host, for example to a trailing slash, is followed with the token."""
     path = STREAMS[stream].path
     drift.answers(path, Answer(b"", 307, {"Location": place.format(path=path)}))
     drift.answers(f"{path}/", STREAMS[stream].body())
@@ -521,8 +521,8 @@ def test_redirect_on_our_host_is_followed(drift: Drift, connector: Connector, st
     assert drift.asked(f"{path}/")[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_redirects_without_end_fail(drift: Drift, connector: Connector) -> None:
-    """A redirect to itself ends in an error."""
+def test_endless_redirects_fail(drift: Drift, connector: Connector) -> None:
+    """A redirect to itself is an error."""
     drift.answers("/users/list", Answer(b"", 302, {"Location": "/users/list"}))
     error = assert_failed(connector.read("users"), "users")
     assert error.message.startswith("Drift could not be reached (TooManyRedirects)."), error.message
@@ -541,8 +541,8 @@ def test_redirects_without_end_fail(drift: Drift, connector: Connector) -> None:
         (drifts(503), ["HTTP 503", "Gave up after"]),
     ],
 )
-def test_check_fails_in_words(drift: Drift, connector: Connector, answer: Any, said: list[str]) -> None:
-    """A check fails where nothing shows that the token is good, and says what is wrong without the body."""
+def test_check_explains_its_failure(drift: Drift, connector: Connector, answer: Any, said: list[str]) -> None:
+    """The check fails if nothing shows that the token is valid, and the error does not contain the body."""
     drift.answers("/app/token_info", answer)
     drift.answers("/users/list", answer)
     outcome = connector.check()
@@ -552,14 +552,14 @@ def test_check_fails_in_words(drift: Drift, connector: Connector, answer: Any, s
     assert SECRET not in outcome.text
 
 
-def test_check_asks_for_the_token_alone(drift: Drift, connector: Connector) -> None:
-    """A check needs no scope: it asks about the token once and reads no list."""
+def test_check_requests_only_the_token(drift: Drift, connector: Connector) -> None:
+    """A check needs no scope: it sends one request about the token and reads no list."""
     assert connector.check().check == ("SUCCEEDED", None)
     assert [(request.method, request.path_url) for request in drift.requests] == [("POST", "/app/token_info")]
 
 
 @pytest.fixture(autouse=True)
 def no_foreign_request(drift: Drift) -> Iterator[None]:
-    """Whatever a test does: no host but ours is ever asked."""
+    """No test sends a request to another host."""
     yield
     assert [request.url for request in drift.foreign] == []

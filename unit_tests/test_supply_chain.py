@@ -1,4 +1,4 @@
-"""What is installed is what was locked, known vulnerabilities fail `make audit`, and the bill of materials holds."""
+"""Installs match the lock, known vulnerabilities fail `make audit`, and the SBOM is correct."""
 
 import hashlib
 import json
@@ -23,20 +23,20 @@ UV = Path(sys.executable).with_name("uv")
 
 
 def locked() -> dict[str, str]:
-    """The pins of requirements.lock, each with all that belongs to it."""
+    """The pins of requirements.lock, with their hashes."""
     entries = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.MULTILINE)[1:]
     return {entry.split(" ")[0]: entry for entry in entries}
 
 
 def test_every_pin_has_hashes() -> None:
-    """requirements.lock names each package by version and by at least one sha256."""
+    """requirements.lock has a version and at least one sha256 for each package."""
     without = [pin for pin, entry in locked().items() if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry)]
     assert len(locked()) > 100
     assert without == []
 
 
-def test_every_install_asks_for_hashes() -> None:
-    """No step of the Makefile installs anything but this checkout without --require-hashes."""
+def test_every_install_requires_hashes() -> None:
+    """Every install in the Makefile uses --require-hashes, except that of this checkout."""
     lines = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
     installs = [line.strip() for line in lines if re.search(r"\bpip (?:install|sync)\b", line)]
     unsafe = [line for line in installs if "--require-hashes" not in line and "--no-deps" not in line]
@@ -47,7 +47,7 @@ def test_every_install_asks_for_hashes() -> None:
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as locked", "changed"])
 def test_a_changed_hash_is_refused(tmp_path: Path, changed: bool) -> None:
-    """uv, called as the Makefile calls it, installs a wheel with the hash of the lock and refuses one with another."""
+    """With the options of the Makefile, uv installs a wheel with the locked hash and refuses another one."""
     wheel = tmp_path / "made_up-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
         file.writestr("made_up.py", "")
@@ -74,8 +74,8 @@ def test_a_changed_hash_is_refused(tmp_path: Path, changed: bool) -> None:
     assert (tmp_path / "to" / "made_up.py").exists() is not changed
 
 
-def test_the_cdk_range_holds_what_is_locked(manifest: dict[str, Any]) -> None:
-    """pyproject.toml allows airbyte-cdk from the manifest's version on, and the locked version lies in the range."""
+def test_the_cdk_range_contains_the_locked_version(manifest: dict[str, Any]) -> None:
+    """pyproject.toml allows airbyte-cdk from the manifest's version on, and the locked version is in the range."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     [cdk] = [found for text in project["dependencies"] if (found := Requirement(text)).name == "airbyte-cdk"]
     oldest = [limit.version for limit in cdk.specifier if limit.operator == ">="]
@@ -99,7 +99,7 @@ def test_the_cdk_range_holds_what_is_locked(manifest: dict[str, Any]) -> None:
     ],
 )
 def test_make_audit(table: str, log: str, code: int, ends: int, said: str, tmp_path: Path) -> None:
-    """A vulnerability fails and is shown; an advisory service that is out of reach does not fail, and is told."""
+    """A vulnerability is shown and fails; an unavailable advisory service is reported and does not fail."""
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\nprintf '%s' '{table}'\necho '{log}' >&2\nexit {code}\n")
     script.chmod(0o700)
@@ -114,7 +114,7 @@ def test_make_audit(table: str, log: str, code: int, ends: int, said: str, tmp_p
 
 
 def bom() -> dict[str, Any]:
-    """What cyclonedx-py writes, in small."""
+    """A small example of cyclonedx-py's output."""
     registry = "https://py" + "pi.org/project/made-up/"
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -149,7 +149,7 @@ def bom() -> dict[str, Any]:
 
 
 def test_the_sbom_names_no_registry_and_no_author() -> None:
-    """Links and authors are left out, everything that identifies a package stays."""
+    """The SBOM has no links and authors, but everything that identifies a package."""
     text = sbom.text_of(sbom.tidied(bom()))
     assert list(findings("sbom.json", text)) == []
     assert json.loads(text)["components"] == [
@@ -164,7 +164,7 @@ def test_the_sbom_names_no_registry_and_no_author() -> None:
 
 
 def test_the_sbom_is_the_same_for_the_same_input() -> None:
-    """The order of the fields plays no part, and nothing of the moment is written."""
+    """The order of the input does not matter, and the output contains no timestamp."""
     text = sbom.text_of(sbom.tidied(bom()))
     turned = dict(reversed(bom().items()))
     assert sbom.text_of(sbom.tidied(turned)) == text
@@ -172,14 +172,14 @@ def test_the_sbom_is_the_same_for_the_same_input() -> None:
     assert "serialNumber" not in text
 
 
-def test_an_sbom_against_the_schema_is_refused() -> None:
-    """CycloneDX's own schema decides; unknown fields are refused as well."""
+def test_an_invalid_sbom_is_refused() -> None:
+    """CycloneDX's own schema validates the SBOM, and unknown fields are refused."""
     with pytest.raises(ValueError, match=r"not a CycloneDX 1\.6 SBOM"):
         sbom.text_of({**bom(), "made-up": 1})
 
 
-def test_what_is_written_is_the_sbom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """main reads cyclonedx-py's answer and writes the file, with its folder."""
+def test_main_writes_the_sbom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """main reads the output of cyclonedx-py and writes the file, including its folder."""
     (tmp_path / "in.json").write_text(json.dumps(bom()))
     with (tmp_path / "in.json").open() as given:
         monkeypatch.setattr(sys, "stdin", given)

@@ -1,4 +1,4 @@
-"""A walk follows what an answer names, reads every record once, requests no URL of an answer, and ends."""
+"""Pagination follows the links in responses, reads every record once, requests no URL from a response, and ends."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ MESSAGES = "/conversations/1/messages"
 
 
 def rows(*keys: int) -> list[dict[str, Any]]:
-    """Conversations as the list has them: the later in the list, the older."""
+    """Conversations in the order of the list, newest first."""
     return [{"id": key, "updatedAt": NOW - 1_000_000 - 1000 * key} for key in keys]
 
 
@@ -37,12 +37,12 @@ def link(token: Any) -> str:
 
 
 def linked(token: Any, *keys: int, **more: Any) -> dict[str, Any]:
-    """A page of the newer generation."""
+    """A page of generation 2."""
     return {"data": rows(*keys), "links": {"self": link("self"), "next": token and link(token)}, **more}
 
 
 def numbered(token: Any, *keys: int, **more: Any) -> dict[str, Any]:
-    """A page of the older generation."""
+    """A page of generation 1."""
     return {"data": rows(*keys), "pagination": {"more": True, "next": token, **more}}
 
 
@@ -51,7 +51,7 @@ def query_of(request: requests.PreparedRequest) -> dict[str, str]:
 
 
 def script(drift: Drift, pages: Mapping[str, Any], path: str = LIST) -> None:
-    """Answers each page by its token, whichever parameter names it, and any other with 400."""
+    """Respond with the page of a token, in either parameter, and with 400 to an unknown token."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         query = query_of(request)
@@ -67,7 +67,7 @@ def assert_only_ours(drift: Drift) -> None:
 
 
 def assert_read(outcome: Outcome, keys: Iterable[Any], stream: str = "conversations") -> None:
-    """Exactly the keys, each once."""
+    """Check that exactly these keys come, each once."""
     assert outcome.status(stream) == "COMPLETE", outcome.summary
     assert sorted(outcome.keys(stream)) == sorted(keys)
 
@@ -81,9 +81,9 @@ def assert_refused(outcome: Outcome, *said: str, stream: str = "conversations") 
 
 
 class ConversationList:
-    """Drift's list: a position in the older generation, the last row in the newer one, or both side by side.
+    """Drift's list: paginated by an offset in generation 1, by the last row in generation 2, or by both.
 
-    `last` is how it names nothing behind its last page.
+    `last` is the form of its last page.
     """
 
     def __init__(self, count: int, generation: str, last: str = "missing", limit: int = 50) -> None:
@@ -127,7 +127,7 @@ NO_PAGE: list[Any] = [False, {}, "null"]
 def test_every_conversation_once(
     drift: Drift, connector: Connector, generation: str, count: int, last: str, limit: int
 ) -> None:
-    """A list of any length is read whole, however its last page looks and even where Drift clamps the limit."""
+    """A list of any length is read completely, with every form of its last page, even if Drift limits the page size."""
     drift.answers(LIST, ConversationList(count, generation, last, limit))
     assert_read(connector.read("conversations"), range(1, count + 1))
     assert_only_ours(drift)
@@ -137,16 +137,16 @@ def test_every_conversation_once(
 @pytest.mark.parametrize(
     ("pages", "keys"),
     [
-        # The newer generation wins, and is followed whatever `more` says.
+        # Generation 2 has priority, whatever `more` says.
         ({"": linked("b", 1, pagination={"more": False, "next": "x"}), "b": linked("", 2, more=False)}, 2),
-        # A link without a next page is not the end where `pagination` names one.
+        # `links` without a next page is not the end if `pagination` has one.
         ({"": {**numbered("b", 1), "links": {"self": link("a")}}, "b": numbered(None, 2, more=False)}, 2),
-        # A walk that began by `next` goes on by `next` where links turn up later.
+        # A read that started with `next` continues with `next` even if links appear later.
         ({"": numbered("b", 1), "b": {**numbered("c", 2), "links": {"next": link("x")}}, "c": {"data": rows(3)}}, 3),
-        # In the older generation `more: false` ends the walk although a page is named.
+        # In generation 1, `more: false` ends the read even if there is a next page.
         ({"": numbered("b", 1), "b": numbered("c", 2, more=False), "c": {"data": rows(666)}}, 2),
         *[({"": numbered("b", 1), "b": {"data": rows(2), "pagination": end}}, 2) for end in ({}, {"next": ""}, None)],
-        # Other ways to write links.
+        # Other forms of links.
         ({"": {"data": rows(1), "links": [{"rel": "next", "href": link("b")}]}, "b": linked("", 2)}, 2),
         ({"": {"data": rows(1), "_links": {"next": {"href": link("b")}}}, "b": linked("", 2)}, 2),
         ({"": {"data": rows(1), "links": {"next": "b"}}, "b": linked("", 2)}, 2),
@@ -154,32 +154,30 @@ def test_every_conversation_once(
         *[({"": {"data": rows(1), "links": odd}}, 1) for odd in ODD],
         *[({"": {"data": rows(1), "pagination": odd}}, 1) for odd in ODD],
         *[({"": {"data": rows(1), "links": {"next": odd}}}, 1) for odd in NO_PAGE],
-        # Hidden rows make empty pages.
+        # Hidden rows cause empty pages.
         ({"": linked("b", 1), "b": linked("c"), "c": linked("d"), "d": linked("e"), "e": linked("", 2)}, 2),
         ({"": linked("b"), "b": linked("", 1)}, 1),
-        # The page behind the end may lack its list.
+        # The page after the end may have no list.
         ({"": linked("b", 1), "b": {"links": {}}}, 1),
-        # An empty page that names itself, or what was read, is the end, and so is a circle.
+        # An empty page that links to itself or to an earlier page is the end, and so is a loop.
         ({"": linked("b", 1), "b": linked("c", 2), "c": linked("c")}, 2),
         ({"": linked("b", 1), "b": linked("c", 2), "c": linked("b", 3)}, 3),
         ({"": linked("b", 1), "b": linked("b", 1)}, 1),
-        # A page that repeats rows of the one before.
+        # A page that repeats rows of the previous one.
         ({"": numbered("b", 1, 2, 3), "b": numbered(None, 3, 4, more=False)}, 4),
     ],
     ids=str,
 )  # fmt: skip
-def test_walk_reads_what_is_named_and_ends(
-    drift: Drift, connector: Connector, pages: Mapping[str, Any], keys: int
-) -> None:
-    """Whatever way an answer names the next page or none, all rows come, each once."""
+def test_pages_are_followed_to_the_end(drift: Drift, connector: Connector, pages: Mapping[str, Any], keys: int) -> None:
+    """With any form of the next link, all rows come, each once."""
     script(drift, pages)
     assert_read(connector.read("conversations"), range(1, keys + 1))
     assert_only_ours(drift)
 
 
 @pytest.mark.parametrize("pagination", [{"more": True}, {"more": True, "next": None}, {"more": True, "next": ""}])
-def test_more_without_a_page_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
-    """An answer with records that says that there is more, and does not say where, is not the end."""
+def test_more_without_a_next_page_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
+    """A response with records that says that there are more, without a next page, is not the end."""
     script(drift, {"": {"data": rows(1), "pagination": pagination}})
     assert_refused(connector.read("conversations"), "there is more of", "names no next page")
     script(drift, {"": {"data": {"messages": rows(1)}, "pagination": pagination}}, MESSAGES)
@@ -188,10 +186,10 @@ def test_more_without_a_page_is_an_error(drift: Drift, connector: Connector, pag
 
 
 @pytest.mark.parametrize(("stream", "most"), [("conversations", 102), ("messages", 10)])
-def test_walk_of_new_pages_with_nothing_new_is_an_error(
+def test_endless_pages_without_new_rows_are_an_error(
     drift: Drift, connector: Connector, stream: str, most: int
 ) -> None:
-    """New pages for ever with the same records end the stream; one more conversation costs few requests for it."""
+    """Endless pages with the same records stop the stream; for one conversation, they cost few requests."""
     path = STREAMS[stream].path
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -205,8 +203,8 @@ def test_walk_of_new_pages_with_nothing_new_is_an_error(
 
 
 @pytest.mark.parametrize(("stream", "most"), [("users", 102), ("messages", 10)])
-def test_walk_of_empty_pages_ends_with_a_warning(drift: Drift, connector: Connector, stream: str, most: int) -> None:
-    """Empty pages that each name a new one are walked for a while, and then taken for the end."""
+def test_empty_pages_end_with_a_warning(drift: Drift, connector: Connector, stream: str, most: int) -> None:
+    """A limited number of empty pages is read, and then taken for the end."""
     path = STREAMS[stream].path
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -246,8 +244,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("form", ["links", "pagination"])
-def test_tokens_are_sent_as_they_are_named(drift: Drift, connector: Connector, form: str) -> None:
-    """A token that needs encoding, or that looks like a literal or a template, comes back as it was named."""
+def test_tokens_are_sent_unchanged(drift: Drift, connector: Connector, form: str) -> None:
+    """A token that needs encoding, or that looks like a literal or a template, is sent unchanged."""
     tokens = ODD_TOKENS if form == "links" else [token for token in ODD_TOKENS if "?" not in token]
     page = linked if form == "links" else numbered
     names = zip(["", *tokens], [*tokens, None], strict=True)
@@ -256,13 +254,13 @@ def test_tokens_are_sent_as_they_are_named(drift: Drift, connector: Connector, f
     outcome = connector.read("conversations")
     parameter = "page_token" if form == "links" else "next"
     sent = [query.get(parameter) for query in drift.queries(LIST)]
-    # Behind that it looks at the head again.
+    # Afterward, the first page is requested again.
     assert [token for token in sent if token][: len(tokens)] == tokens, outcome.summary
     assert_read(outcome, range(len(tokens) + 1))
 
 
-def test_hostile_links_are_asked_of_our_own_host(drift: Drift, connector: Connector) -> None:
-    """Of a link nothing but the query is taken, whatever place it names."""
+def test_hostile_links_are_requested_from_our_own_host(drift: Drift, connector: Connector) -> None:
+    """Only the query of a link is used, whatever its host and path."""
     pages = {str(key or ""): linked(None, key) for key in range(len(HOSTILE) + 1)}
     for key, hostile in enumerate(HOSTILE):
         pages[str(key or "")]["links"]["next"] = hostile.format(key + 1)
@@ -275,8 +273,8 @@ def test_hostile_links_are_asked_of_our_own_host(drift: Drift, connector: Connec
 
 
 @pytest.mark.parametrize("named", ["https://evil.example/x?page_token=", link("")])
-def test_link_without_a_token_ends_the_walk(drift: Drift, connector: Connector, named: str) -> None:
-    """A blank token names no page."""
+def test_link_without_a_token_is_the_end(drift: Drift, connector: Connector, named: str) -> None:
+    """An empty token means that there is no next page."""
     script(drift, {"": {"data": rows(1), "links": {"next": named}}})
     assert_read(connector.read("conversations"), [1])
     assert_only_ours(drift)
@@ -287,7 +285,7 @@ def test_link_without_a_token_ends_the_walk(drift: Drift, connector: Connector, 
 
 
 def moving(drift: Drift, generation: str, is_due: Callable[[int], bool], count: int = 120) -> ConversationList:
-    """A list of which the last row is updated behind the back of the walk whenever a request is due."""
+    """A list whose last row is updated at given requests."""
     listed = ConversationList(count, generation)
 
     def answer(request: requests.PreparedRequest) -> Any:
@@ -302,27 +300,25 @@ def moving(drift: Drift, generation: str, is_due: Callable[[int], bool], count: 
 
 
 @pytest.mark.parametrize("generation", ["links", "next"])
-def test_conversation_that_is_updated_during_the_walk_is_not_lost(
-    drift: Drift, connector: Connector, generation: str
-) -> None:
-    """A row that jumps to the head of the list while later pages are read comes from a second look at the head."""
+def test_conversation_updated_during_a_read_is_not_lost(drift: Drift, connector: Connector, generation: str) -> None:
+    """A row that moves to the top of the list during a read is found by a second request for the first page."""
     moving(drift, generation, lambda number: number == 1)
     outcome = connector.read("conversations")
     assert_read(outcome, range(1, 121))
-    # Three pages, the moved row with the page behind it, and the head once more.
+    # Three pages, the moved row with the page after it, and the first page once more.
     assert len(drift.asked(LIST)) <= 6
 
 
-def test_list_that_never_rests_is_green(drift: Drift, connector: Connector) -> None:
-    """An update behind every request is no error: the head is looked at three times at most."""
+def test_list_that_keeps_changing_succeeds(drift: Drift, connector: Connector) -> None:
+    """An update after every request is no error: the first page is requested three more times at most."""
     moving(drift, "links", lambda number: True)
     outcome = connector.read("conversations")
     assert (outcome.status("conversations"), set(outcome.keys("conversations"))) == ("COMPLETE", {*range(1, 121)})
     assert len(drift.asked(LIST)) <= 3 + 3 * 2
 
 
-def test_quiet_list_costs_one_look_and_repeats_nothing(drift: Drift, connector: Connector) -> None:
-    """Behind a walk of one page there is no second look; behind one of several it yields no row again."""
+def test_unchanged_list_costs_one_more_request(drift: Drift, connector: Connector) -> None:
+    """After one page, there is no second look; after several pages, the second look repeats no row."""
     for count, asked in ((50, 1), (120, 4)):
         drift.requests.clear()
         drift.answers(LIST, ConversationList(count, "links"))
@@ -343,8 +339,8 @@ def test_quiet_list_costs_one_look_and_repeats_nothing(drift: Drift, connector: 
     ],
     ids=str,
 )
-def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -> None:
-    """A walk ends after a page of several rows that are all older than its start; one without a time is not older."""
+def test_only_a_page_of_older_rows_ends_a_read(updated: list[Any], stops: bool) -> None:
+    """A page of several rows ends a read only if all of them are older than its start; a row without a time is not."""
     [made] = parts("conversations")
     pages, listed = made.pages, [{"id": key, "updatedAt": time} for key, time in enumerate(updated)]
     answer = response({"data": listed, "links": {"next": link("b")}})
@@ -358,7 +354,7 @@ def test_only_a_wholly_older_page_ends_a_walk(updated: list[Any], stops: bool) -
 def test_start_in_the_future_is_a_config_error(
     drift: Drift, connector: Connector, ahead: int, is_refused: bool
 ) -> None:
-    """A state in the future would read nothing in silence until then; one within the look-back is none."""
+    """A state in the future would read nothing until then, so it is an error, unless it is within the look-back."""
     outcome = connector.read("conversations", state={"updatedAt": str(NOW + 10 * MINUTE + ahead)})
     if not is_refused:
         assert outcome.status("conversations") == "COMPLETE", outcome.summary
@@ -377,8 +373,8 @@ def accounts(following: Any, *keys: Any, **more: Any) -> dict[str, Any]:
 class AccountList:
     """Drift's list of accounts.
 
-    `form` is how the next page is named, `most` the size to which Drift clamps, `kind` what `index` means, `hidden` are
-    those that are filtered out of a page, and `always` names a next page behind the last one, too.
+    `form` is the form of the next link, `most` is the maximum page size, `kind` is the meaning of `index`, `hidden` are
+    the rows that are filtered out of a page, and `always` adds a next link to the last page, too.
     """
 
     def __init__(self, count: int, form: str = "/accounts?index={index}&size={size}", most: int = 65) -> None:
@@ -420,7 +416,7 @@ FORMS = [
     ids=str,
 )
 def test_every_account_once(drift: Drift, connector: Connector, count: int, change: dict[str, Any]) -> None:
-    """A list of any length is read whole from our own host, however Drift counts its pages and names the next one."""
+    """A list of any length is read completely from our own host, however Drift numbers and links its pages."""
     listed = AccountList(count)
     vars(listed).update(change)
     drift.answers("/accounts", listed)
@@ -432,10 +428,8 @@ def test_every_account_once(drift: Drift, connector: Connector, count: int, chan
 
 
 @pytest.mark.parametrize("total", [200, "200", 64, 0, None, "many", True])
-def test_total_that_is_not_reached_is_one_more_walk_and_a_warning(
-    drift: Drift, connector: Connector, total: Any
-) -> None:
-    """A total above what is listed is suspicion, and no proof: another walk, one line with both figures, and green."""
+def test_wrong_total_causes_another_read_and_a_warning(drift: Drift, connector: Connector, total: Any) -> None:
+    """A total above the number of rows is no proof: the list is read again, and a warning has both numbers."""
     listed = AccountList(130)
     listed.total = total
     drift.answers("/accounts", listed)
@@ -452,20 +446,20 @@ def test_total_that_is_not_reached_is_one_more_walk_and_a_warning(
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        # One that was read is deleted, so that others move up past the walk.
+        # A row that was read is deleted, so that later rows move to a page that was already read.
         (range(150), [*range(10), *range(11, 150)]),
-        # One that was not read moves among those that were.
+        # A row that was not read moves to a page that was already read.
         (range(130), [100, *range(100), *range(101, 130)]),
-        # Two change places over the border of a page.
+        # Two rows on different pages are swapped.
         (range(130), [*range(64), 65, 64, *range(66, 130)]),
         (range(130), ["new", *range(130)]),
     ],
     ids=["deleted", "moved", "border", "new"],
 )
-def test_accounts_that_move_are_read_by_another_walk(
+def test_accounts_that_move_are_found_by_another_read(
     drift: Drift, connector: Connector, first: Iterable[Any], then: list[Any]
 ) -> None:
-    """Accounts that change places while the list is read are found by the walk for which the total asks."""
+    """Accounts that move during a read are found by the second read, which the total causes."""
     listed = AccountList(0)
     listed.keys = list(first)
     listed.total = len(listed.keys)
@@ -485,7 +479,7 @@ def test_accounts_that_move_are_read_by_another_walk(
 
 
 def page(*keys: int, **pagination: Any) -> dict[str, Any]:
-    """A page of messages; without words about paging where none are given."""
+    """A page of messages, by default without `pagination`."""
     body: dict[str, Any] = {"data": {"messages": [{"id": key, "createdAt": NOW - key} for key in keys]}}
     return {**body, "pagination": pagination} if pagination else body
 
@@ -496,7 +490,7 @@ def page(*keys: int, **pagination: Any) -> dict[str, Any]:
     + [(150, 100, {}), (150, 150, {}), (50, 50, {}), (100, 50, {"next": None}), (100, 50, {"more": False, "next": 2})],
 )
 def test_every_message_once(drift: Drift, connector: Connector, count: int, size: int, last: dict[str, Any]) -> None:
-    """A conversation of any length is read whole in pages of any size, and nothing but `next` is ever sent."""
+    """A conversation of any length is read completely in pages of any size, with no parameter except `next`."""
 
     def answer(request: requests.PreparedRequest) -> Any:
         number = int(query_of(request).get("next", 1))
@@ -512,8 +506,8 @@ def test_every_message_once(drift: Drift, connector: Connector, count: int, size
     ]
 
 
-def test_conversation_that_is_deleted_while_it_is_read_keeps_what_came(drift: Drift, connector: Connector) -> None:
-    """A 404 on a later page is told and fails nothing."""
+def test_conversation_deleted_during_a_read_keeps_its_rows(drift: Drift, connector: Connector) -> None:
+    """A 404 on a later page is logged and is no error."""
     drift.answers(MESSAGES, page(1, more=True, next=2), Answer({"error": {"type": "not_found"}}, 404))
     outcome = connector.read("messages")
     assert_read(outcome, [1], "messages")
@@ -526,13 +520,13 @@ def test_conversation_that_is_deleted_while_it_is_read_keeps_what_came(drift: Dr
 
 @pytest.mark.parametrize("bad", [Answer({"error": {"type": "x"}}, 418), {"data": {"secret": {"a": 1}}}], ids=str)
 def test_second_page_that_fails_fails_the_stream(drift: Drift, connector: Connector, bad: Any) -> None:
-    """A conversation that is read to its half makes the stream INCOMPLETE."""
+    """A conversation that can't be read completely makes the stream INCOMPLETE."""
     drift.answers(MESSAGES, page(1, more=True, next=2), bad)
     assert_refused(connector.read("messages"), "1 of the conversations could not be read", stream="messages")
 
 
-def test_walks_of_many_threads_are_apart() -> None:
-    """One instance serves all threads: pages of the same names in other conversations are no circle."""
+def test_reads_in_several_threads_are_separate() -> None:
+    """One instance serves all threads: pages with the same tokens in other conversations are not a loop."""
     [made] = parts("messages")
 
     def walk(conversation: int) -> int:
@@ -552,8 +546,8 @@ def test_walks_of_many_threads_are_apart() -> None:
 
 
 @pytest.mark.parametrize("stream", ["users", "teams", "playbooks", "landing_pages", "contact_attributes"])
-def test_list_without_pages_is_one_request_until_it_names_some(drift: Drift, connector: Connector, stream: str) -> None:
-    """A list without pages is asked for without parameters; should it begin to name pages, they are followed."""
+def test_list_without_pages_is_one_request(drift: Drift, connector: Connector, stream: str) -> None:
+    """A list without pages is requested without parameters; if it has a next page, that page is read."""
     path, one = STREAMS[stream].path, STREAMS[stream].one
     two = f"{one}2" if isinstance(one, str) else 2
     assert_read(connector.read(stream), [one], stream)

@@ -1,4 +1,4 @@
-"""What Drift filters by time is asked for in windows without a gap, and in halves where Drift cuts one."""
+"""Reports and meetings are read in windows without gaps, which are halved if Drift truncates them."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ MEETINGS = "/users/meetings/org"
 IN_2014 = 1_388_534_400_000
 START = 1_767_225_600_000  # 2026-01-01, two weeks before these tests
 STEP = 120 * DAY
-# How Drift may understand the two ends of a window.
+# How Drift may interpret the ends of a window.
 ENDS: dict[str, Callable[[int, int, int], bool]] = {
     "both": lambda low, moment, high: low <= moment <= high,
     "low": lambda low, moment, high: low <= moment < high,
@@ -45,12 +45,12 @@ Window = tuple[int, int]
 
 @pytest.fixture(autouse=True)
 def asks_ahead(drift: Drift) -> None:
-    """These tests look at the windows ahead of the clock, too."""
+    """These tests also check the windows in the future."""
     drift.has_ahead = True
 
 
 def bounds(drift: Drift, stream: str) -> list[Window]:
-    """The windows of a stream, in the order in which they were asked for."""
+    """The requested windows of a stream, in order."""
     if stream == "meetings":
         return [(int(query["min_start_time"]), int(query["max_start_time"])) for query in drift.queries(MEETINGS)]
     windows = []
@@ -63,12 +63,12 @@ def bounds(drift: Drift, stream: str) -> list[Window]:
 
 
 def millis(value: int | str) -> int:
-    """The end of a window: a number, or a day where Drift refused the numbers."""
+    """The end of a window: a number, or a day if Drift refused numbers."""
     return int(datetime.fromisoformat(f"{value}T00:00Z").timestamp() * 1000) if isinstance(value, str) else value
 
 
 def body_of(stream: str, rows: dict[int, int], **more: Any) -> dict[str, Any]:
-    """What Drift answers with rows, each with its time."""
+    """Drift's response with rows, each with its time."""
     if stream == "meetings":
         data = [
             {"slug": f"m-{key}", "agentId": 1, "slotStart": moment, "updatedAt": NOW - DAY}
@@ -81,7 +81,7 @@ def body_of(stream: str, rows: dict[int, int], **more: Any) -> dict[str, Any]:
 def answers(
     drift: Drift, stream: str, rows: dict[int, int], ends: str = "both", finish: Any = lambda window, found: found
 ) -> None:
-    """Answers the rows of each window; `finish` makes the body, or of the rows those that are given."""
+    """Respond with the rows of each window; `finish` builds the body or selects the rows."""
 
     def answer(_: requests.PreparedRequest) -> Any:
         low, high = bounds(drift, stream)[-1]
@@ -94,7 +94,7 @@ def answers(
 
 
 def read(connector: Connector, stream: str, state: Any = None, **more: Any) -> Outcome:
-    # One worker's request after the other, so that the last window asked for is the one to answer.
+    # One request at a time, so that the last requested window is the one to respond to.
     given = config(max_requests_per_second=1, **more)
     return connector.read(stream, state={} if state is None else state, config=given)
 
@@ -105,17 +105,17 @@ def keys_of(outcome: Outcome, stream: str) -> set[int]:
 
 
 def misleading(line: str) -> bool:
-    """The CDK says so at every read of a stream whose windows a custom error handler splits."""
+    """The CDK logs this at every read of a stream whose custom error handler splits windows."""
     return "will never be split unless" in line
 
 
-# Where windows begin and end
+# The ends of windows
 
 
 def test_reports_are_read_from_2014_to_a_day_ahead_in_at_most_forty_requests(
     drift: Drift, connector: Connector
 ) -> None:
-    """A first sync without a start date asks for all since 2014 in fewer requests than the reports have a minute."""
+    """A first sync requests all reports since 2014 in fewer requests than one minute allows."""
     rows = {1: IN_2014, 2: IN_2014 + STEP, 3: NOW, 4: NOW + DAY}
     answers(drift, "conversation_metrics", rows)
     outcome = read(connector, "conversation_metrics")
@@ -123,17 +123,17 @@ def test_reports_are_read_from_2014_to_a_day_ahead_in_at_most_forty_requests(
     asked = sorted(bounds(drift, "conversation_metrics"))
     assert len(asked) <= 40
     assert (asked[0][0], asked[-1][1]) == (IN_2014 - 1, NOW + DAY + 1)
-    # The ends are widened by a millisecond, and so the windows overlap.
+    # The ends are extended by a millisecond, so the windows overlap.
     assert {low - high for (_, high), (low, _) in pairwise(asked)} == {-1}
-    # A row dated ahead is not rewritten, and the state does not pass the clock.
+    # A row dated in the future does not change, and the state does not pass the clock.
     [ahead] = [row for row in outcome.records("conversation_metrics") if row["conversationId"] == 4]
     assert ahead["updatedAt"] == NOW + DAY
     assert int(outcome.state("conversation_metrics")["updatedAt"]) <= drift.clock.now * 1000
 
 
 @pytest.mark.parametrize("start_date", ["2026-01-05", "2026-01-05T00:00:00Z"])
-def test_start_date_is_where_the_reports_begin(drift: Drift, connector: Connector, start_date: str) -> None:
-    """A start date leaves out the windows before it, in either form."""
+def test_reports_start_at_the_start_date(drift: Drift, connector: Connector, start_date: str) -> None:
+    """A start date, in either format, excludes the windows before it."""
     answers(drift, "conversation_metrics", {})
     read(connector, "conversation_metrics", start_date=start_date)
     assert bounds(drift, "conversation_metrics") == [(1_767_571_200_000 - 1, NOW + DAY + 1)]
@@ -144,7 +144,7 @@ def test_start_date_is_where_the_reports_begin(drift: Drift, connector: Connecto
 )
 @pytest.mark.parametrize("start_date", ["", "2026-02-01"])
 def test_every_sync_covers_all_meetings(drift: Drift, connector: Connector, state: Any, start_date: str) -> None:
-    """From the last thirty days to two years ahead in four requests, whatever was saved, so that changed ones come."""
+    """Every sync requests the last thirty days and the next two years in four requests, so that changes are found."""
     rows = {1: NOW - 30 * DAY + HOUR + MINUTE, 2: NOW, 3: NOW + 730 * DAY}
     answers(drift, "meetings", rows)
     outcome = read(connector, "meetings", state, start_date=start_date)
@@ -154,15 +154,15 @@ def test_every_sync_covers_all_meetings(drift: Drift, connector: Connector, stat
     assert (asked[0][0], asked[-1][1]) == (NOW - 30 * DAY + HOUR - 1, NOW + 731 * DAY + 1)
     assert all(low < high for (_, high), (low, _) in pairwise(asked)), asked
     assert {query["limit"] for query in drift.queries(MEETINGS)} == {"1000"}
-    # Those of the first sync come again with its state.
+    # With the state of the first sync, its rows are read again.
     again = read(connector, "meetings", outcome.state("meetings"), start_date=start_date)
     assert keys_of(again, "meetings") == set(rows)
 
 
 @pytest.mark.parametrize("stream", ["conversation_metrics", "meetings"])
 @pytest.mark.parametrize("ends", ENDS)
-def test_row_on_an_edge_is_read(drift: Drift, connector: Connector, stream: str, ends: str) -> None:
-    """A row of the very millisecond between two windows comes, whichever end Drift takes for a part of a window."""
+def test_row_between_two_windows_is_read(drift: Drift, connector: Connector, stream: str, ends: str) -> None:
+    """A row at the exact millisecond between two windows is read, whichever ends Drift includes."""
     answers(drift, stream, {})
     read(connector, stream, start_date="2025-01-01")
     asked = sorted(bounds(drift, stream))
@@ -178,7 +178,7 @@ def test_row_on_an_edge_is_read(drift: Drift, connector: Connector, stream: str,
     ("age", "most"), [(-12 * HOUR, 1), (0, 1), (28 * DAY, 1), (100 * DAY, 1), (200 * DAY, 2)], ids=str
 )
 def test_second_sync_looks_back_a_day(drift: Drift, connector: Connector, age: int, most: int) -> None:
-    """A second sync begins a day before the state, since reports may be computed late, and costs a request or two."""
+    """A second sync starts a day before the state, because reports may be late, and costs a request or two."""
     rows = {1: NOW - age - DAY - 2, 2: NOW - age - DAY, 3: NOW - MINUTE}
     answers(drift, "conversation_metrics", rows)
     outcome = read(connector, "conversation_metrics", {"updatedAt": str(NOW - age)})
@@ -187,16 +187,16 @@ def test_second_sync_looks_back_a_day(drift: Drift, connector: Connector, age: i
     assert outcome.state("conversation_metrics") == {"updatedAt": str(max(NOW - MINUTE, NOW - age))}
 
 
-def test_sync_of_nothing_keeps_the_state(drift: Drift, connector: Connector) -> None:
-    """Where nothing was updated the state stays where it was: what is computed late is not skipped."""
+def test_sync_without_rows_keeps_the_state(drift: Drift, connector: Connector) -> None:
+    """Without updates, the state does not change, so late reports are not skipped."""
     answers(drift, "conversation_metrics", {})
     outcome = read(connector, "conversation_metrics", {"updatedAt": str(NOW - 2 * DAY)})
     assert keys_of(outcome, "conversation_metrics") == set()
     assert outcome.state("conversation_metrics") == {"updatedAt": str(NOW - 2 * DAY)}
 
 
-def test_metrics_are_asked_for_and_named_by_place(drift: Drift, connector: Connector) -> None:
-    """Each request names thirteen metrics, and each number of the answer comes under its own; "NaN" is none."""
+def test_metrics_are_requested_and_named_by_position(drift: Drift, connector: Connector) -> None:
+    """A request names thirteen metrics, and each number of the response gets its name; "NaN" becomes null."""
     sent = {name: NOW - DAY + place for place, name in enumerate(METRICS)}
     drift.answers(REPORTS, report((7, sent), (8, {"updatedAt": NOW - DAY})))
     outcome = read(connector, "conversation_metrics", start_date="2026-01-01")
@@ -208,7 +208,7 @@ def test_metrics_are_asked_for_and_named_by_place(drift: Drift, connector: Conne
     ]
 
 
-# What Drift cuts
+# Truncated windows
 
 SIGNS: dict[str, tuple[int, dict[str, Any], bool]] = {
     "count above": (3, {"count": 4}, True),
@@ -225,12 +225,12 @@ SIGNS: dict[str, tuple[int, dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("stream", ["conversation_metrics", "meetings"])
-def test_sign_of_a_cut(stream: str) -> None:
-    """A window is asked for in halves where Drift says that there is more, or gives as many rows as a maximum has."""
+def test_signs_of_a_truncated_window(stream: str) -> None:
+    """A window is halved if Drift says that there are more rows, or returns a typical maximum of them."""
     [made] = parts(stream)
     for sign, (count, more, is_cut) in SIGNS.items():
         body = body_of(stream, dict.fromkeys(range(count), START))
-        # Where a test says nothing of a count, nor does Drift.
+        # Without a count in the test, the response has none.
         body.pop("count", None)
         if stream == "meetings":
             answer = response(body | more, url=f"{API}{MEETINGS}?limit=1000")
@@ -249,8 +249,8 @@ CAPS = {
 
 
 @pytest.mark.parametrize(("stream", "how", "cap"), [(stream, *cap) for stream, caps in CAPS.items() for cap in caps])
-def test_rows_beyond_a_maximum_come(drift: Drift, connector: Connector, stream: str, how: str, cap: int) -> None:
-    """Every row comes once, however few Drift gives at once, and whether or not it says so; none of a part comes."""
+def test_rows_beyond_a_maximum_are_read(drift: Drift, connector: Connector, stream: str, how: str, cap: int) -> None:
+    """Every row comes once, however few Drift returns per request, and whether or not it says so."""
     rows = {key: NOW - 29 * DAY + key * 28 * DAY // (4 * cap) for key in range(4 * cap)}
 
     def finish(_: Window, found: dict[int, int]) -> Any:
@@ -266,8 +266,8 @@ def test_rows_beyond_a_maximum_come(drift: Drift, connector: Connector, stream: 
 
 
 @pytest.mark.parametrize("stream", ["conversation_metrics", "meetings"])
-def test_cut_at_the_narrowest_window_is_an_error(drift: Drift, connector: Connector, stream: str) -> None:
-    """A part that cannot be told apart any further fails the stream in words, and no new state is saved."""
+def test_truncated_narrowest_window_is_an_error(drift: Drift, connector: Connector, stream: str) -> None:
+    """If a window can't be halved further, the stream fails, and no new state is saved."""
     crowd = dict.fromkeys(range(40), NOW - DAY)
     answers(drift, stream, crowd, finish=lambda _, found: body_of(stream, found, count=2 * len(found)))
     outcome = read(connector, stream, {"updatedAt": str(NOW - DAY)})
@@ -279,16 +279,16 @@ def test_cut_at_the_narrowest_window_is_an_error(drift: Drift, connector: Connec
 
 
 @pytest.mark.parametrize("count", [10, 20, 25, 50, 100])
-def test_as_many_rows_as_a_maximum_in_one_moment_are_no_error(drift: Drift, connector: Connector, count: int) -> None:
-    """Somebody who closes a page of conversations at once makes a round number, and Drift counts as many."""
+def test_a_maximum_of_rows_at_one_moment_is_no_error(drift: Drift, connector: Connector, count: int) -> None:
+    """If many conversations are closed at once, Drift's count shows that none is missing."""
     crowd = dict.fromkeys(range(count), NOW - DAY)
     answers(drift, "conversation_metrics", crowd)
     outcome = read(connector, "conversation_metrics", start_date="2026-01-01")
     assert keys_of(outcome, "conversation_metrics") == set(crowd)
 
 
-def test_large_report_is_asked_for_in_halves(drift: Drift, connector: Connector) -> None:
-    """A year's rows in one answer would take gigabytes once parsed; a moment's rows are read, however large."""
+def test_large_report_is_halved(drift: Drift, connector: Connector) -> None:
+    """A year's rows in one response would need gigabytes; rows of one moment are read, however many."""
     rows = {key: NOW - key * DAY for key in range(1, 10)}
     crowd = dict.fromkeys(range(100, 103), NOW - 12 * DAY)
 
@@ -305,7 +305,7 @@ def test_large_report_is_asked_for_in_halves(drift: Drift, connector: Connector)
 
 @pytest.mark.parametrize(("stream", "widest"), [("conversation_metrics", 90), ("meetings", 100)])
 def test_range_that_drift_refuses_is_halved(drift: Drift, connector: Connector, stream: str, widest: int) -> None:
-    """A 400 for a window of so many days is no end: its halves are asked for."""
+    """A 400 for a long window is not the end: its halves are requested."""
     rows = {key: NOW - key * DAY for key in range(1, 29)}
     refusal = Answer({"error": {"type": "invalid_request"}}, 400)
 
@@ -318,7 +318,7 @@ def test_range_that_drift_refuses_is_halved(drift: Drift, connector: Connector, 
 
 @pytest.mark.parametrize("stream", ["conversation_metrics", "meetings"])
 def test_window_that_fails_fails_the_stream(drift: Drift, connector: Connector, stream: str) -> None:
-    """A later window that cannot be read makes the stream INCOMPLETE, and the next sync begins where this one did."""
+    """If a later window fails, the stream is INCOMPLETE, and the next sync starts where this one did."""
     broken = Answer({"error": {"type": "teapot", "message": SECRET}}, 418)
     first = NOW - 300 * DAY if stream == "conversation_metrics" else NOW
 
@@ -334,8 +334,8 @@ def test_window_that_fails_fails_the_stream(drift: Drift, connector: Connector, 
         assert max(int(state["updatedAt"]) for state in outcome.states(stream)) <= NOW - 300 * DAY
 
 
-def test_reports_have_a_budget_of_their_own(drift: Drift, connector: Connector, clock: Clock) -> None:
-    """In no minute are more reports asked for than the sixty that Drift allows, also where windows are halved."""
+def test_reports_have_their_own_budget(drift: Drift, connector: Connector, clock: Clock) -> None:
+    """No minute has more than the sixty reports that Drift allows, even if windows are halved."""
     sent: list[float] = []
     rows = {key: IN_2014 + key * 90 * DAY for key in range(49)}
 
@@ -347,5 +347,5 @@ def test_reports_have_a_budget_of_their_own(drift: Drift, connector: Connector, 
     outcome = connector.read("conversation_metrics", state={}, config=config(max_requests_per_second=5))
     assert keys_of(outcome, "conversation_metrics") == set(rows)
     assert len(sent) > 80
-    # What waits side by side lets the clock of these tests jump for all, by a few requests.
+    # Parallel waits all make the test clock jump, which shifts it by a few requests.
     assert max(len([other for other in sent if moment <= other < moment + 59.9]) for moment in sent) <= 60

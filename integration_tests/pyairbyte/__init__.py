@@ -1,1 +1,1 @@
-"""The recipe docs/recipes/pyairbyte.md, run as it is written, in an environment of its own: `make test-pyairbyte`."""
+"""Runs the recipe docs/recipes/pyairbyte.md unchanged, in its own environment: `make test-pyairbyte`."""

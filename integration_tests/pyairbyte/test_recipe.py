@@ -1,4 +1,4 @@
-"""The blocks of docs/recipes/pyairbyte.md load a complete Drift into DuckDB, and later what changed."""
+"""The code in docs/recipes/pyairbyte.md loads all of Drift into DuckDB, and later the changes."""
 
 import json
 import os
@@ -20,7 +20,7 @@ if find_spec("airbyte") is None:
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "recipes" / "pyairbyte.md"
-# What the connector is installed from, and so what a checkout has.
+# The files that the connector is installed from.
 CHECKOUT = ("manifest.yaml", "components.py", "source_drift", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 TOKEN = {"credentials": "access_token", "access_token": "sandbox-token"}
 OAUTH = {
@@ -31,13 +31,13 @@ OAUTH = {
 }
 HOUR = 3_600_000
 LOOK_BACK = 600_000
-# Nothing is in a hurry here, and each month costs a report, of which there are 50 a minute.
+# Waits have their full length here, and each month costs one of the 50 reports per minute.
 HISTORY_DAYS = 60
 START = f"{datetime.now(UTC) - timedelta(days=HISTORY_DAYS + 1):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def follow(heading: str, page: Path = PAGE) -> dict[str, Any]:
-    """Run the one Python block under a heading of a page as a script, and return what it leaves."""
+    """Run the only Python block under a heading of a page as a script, and return its variables."""
     text = page.read_text(encoding="utf-8")
     section = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
     assert section, f"{page} has no section {heading}"
@@ -67,7 +67,7 @@ def wanted(drift: Drift, stream: str, **options: Any) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory is a checkout, where nothing that a block writes outlasts the test."""
+    """The working directory is a temporary checkout, so files of a block don't outlast the test."""
     for name in CHECKOUT:
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """With the variable of the page PyAirbyte's own process asks nobody but this machine."""
+    """With the variable of the page, PyAirbyte's own process connects only to this machine."""
     exported = dict(re.findall(r"^export (\w+)=(\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert exported, "the page exports nothing"
     assert "airbyte" not in sys.modules, "PyAirbyte reads its variables when it is imported"
@@ -99,8 +99,8 @@ def with_a_new_field(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "data": [{**row, "newField": 1} for row in content["data"]]}
 
 
-def test_a_full_sync_then_incremental_ones() -> None:
-    """The first run loads all of Drift, the second what changed; both leave tables that equal Drift."""
+def test_a_full_sync_and_incremental_syncs() -> None:
+    """The first run loads all of Drift, the second one the changes; after each, the tables equal Drift."""
     drift = Drift(conversations=60, history_days=HISTORY_DAYS, meetings=3, now=int(time.time() * 1000) - HOUR)
     emails = [next(filter(None, (row["attributes"].get("email") for row in drift.expected("contacts"))))]
     new_field = Fault("/users/list", "body", times=None, change=with_a_new_field)
@@ -112,7 +112,7 @@ def test_a_full_sync_then_incremental_ones() -> None:
         newest = max(row["updatedAt"] for row in drift.expected("conversations"))
         changed = {*drift.touch_some(2), drift.add_conversation()}
         drift.delete_account(next(drift.expected("accounts"))["accountId"])
-        # A list that comes back empty, which the page names.
+        # The page mentions this case: a list that becomes empty.
         configure(sandbox, TOKEN, contact_emails=[])
         sandbox.journal.clear()
         cache = follow("A full sync, then incremental ones")["cache"]
@@ -127,8 +127,8 @@ def test_a_full_sync_then_incremental_ones() -> None:
     assert not [name for row in rows(cache, "users") for name in row if "new" in name], "the schema does not name it"
 
 
-def test_a_stream_that_fails_leaves_nothing_of_its_read(capfd: pytest.CaptureFixture[str]) -> None:
-    """Where the token lacks a scope the read fails with the connector's sentence, and no table gets a row."""
+def test_a_failed_read_writes_no_rows(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a scope, the read fails with the connector's message, and no table gets a row."""
     tokens = {"sandbox-token": ("conversation_read",)}
     with Sandbox(Drift(conversations=5, history_days=HISTORY_DAYS), Options(tokens=tokens)) as sandbox:
         configure(sandbox, TOKEN)
@@ -147,8 +147,8 @@ def test_a_stream_that_fails_leaves_nothing_of_its_read(capfd: pytest.CaptureFix
         assert list(database.exec_driver_sql("FROM _airbyte_state")) == []
 
 
-def test_oauth_goes_on_with_the_renewed_token() -> None:
-    """The refresh token that Drift renewed is used by the read and by the next run, and saved."""
+def test_oauth_continues_with_the_renewed_token() -> None:
+    """The read and the next run use the renewed refresh token, which is also saved."""
     with Sandbox(Drift(conversations=5, history_days=HISTORY_DAYS)) as sandbox:
         configure(sandbox, OAUTH)
         follow("OAuth")
@@ -158,7 +158,7 @@ def test_oauth_goes_on_with_the_renewed_token() -> None:
 
 
 def test_pyairbyte_installs_the_connector() -> None:
-    """An installation of PyAirbyte's own from the checkout is this version, and reaches Drift."""
+    """PyAirbyte installs this version from the checkout, and it reaches Drift."""
     with Sandbox(Drift(conversations=1)) as sandbox:
         configure(sandbox, TOKEN)
         source = follow("An environment of its own for the connector")["source"]
@@ -167,8 +167,8 @@ def test_pyairbyte_installs_the_connector() -> None:
     assert f'version = "{source.executor.reported_version}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_shortest_way_reads_every_stream() -> None:
-    """What README shows reads all streams into PyAirbyte's own cache."""
+def test_the_readme_example_reads_every_stream() -> None:
+    """The example in README.md reads all streams into PyAirbyte's own cache."""
     drift = Drift(conversations=5, history_days=HISTORY_DAYS)
     with Sandbox(drift) as sandbox:
         configure(sandbox, TOKEN)
@@ -178,7 +178,7 @@ def test_the_shortest_way_reads_every_stream() -> None:
 
 
 def test_the_manifest_reads_everything_again() -> None:
-    """With `source_manifest` a second read asks for every conversation again, though its state is saved."""
+    """With `source_manifest`, a second read requests every conversation again, although its state is saved."""
     drift = Drift(conversations=20, history_days=HISTORY_DAYS, now=int(time.time() * 1000) - HOUR)
     asked = []
     with Sandbox(drift) as sandbox:

@@ -1,1 +1,1 @@
-"""The recipes of docs/recipes, run as they are written."""
+"""Runs the recipes in docs/recipes unchanged."""

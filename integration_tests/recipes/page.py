@@ -1,4 +1,4 @@
-"""What stands in a page of docs/recipes, and where a test runs it."""
+"""The code in the pages of docs/recipes, and the folder in which a test runs it."""
 
 import json
 import re
@@ -18,7 +18,7 @@ needs_tools = pytest.mark.skipif(not (TOOLS.parent / "ready").exists(), reason="
 
 
 def code(page: str, language: str) -> str:
-    """The one code block of a language in a page."""
+    """The only code block of a language in a page."""
     (block,) = codes(page, language)
     return block
 
@@ -30,7 +30,7 @@ def codes(page: str, language: str) -> list[str]:
 
 
 def configure(folder: Path, config: Mapping[str, Any]) -> None:
-    """Save a config with the highest rate there is: nothing hurries these processes."""
+    """Save a config with the maximum rate, because waits have their full length here."""
     (folder / "config.json").write_text(json.dumps({**config, "max_requests_per_second": 50}))
 
 
@@ -50,12 +50,12 @@ def run_tool(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def messages(folder: Path) -> list[list[dict[str, Any]]]:
-    """The messages that each run of drift_sync.py wrote into a folder, oldest run first."""
+    """The messages of each run of drift_sync.py in a folder, oldest run first."""
     files = sorted(folder.glob("messages-*.jsonl"))
     return [[json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in files]
 
 
 def keys(run: list[dict[str, Any]], stream: str) -> list[int]:
-    """The ids of the records of a stream."""
+    """The IDs of the records of a stream."""
     records = (message["record"] for message in run if message["type"] == "RECORD")
     return [record["data"]["id"] for record in records if record["stream"] == stream]

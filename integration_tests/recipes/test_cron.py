@@ -1,4 +1,4 @@
-"""The recipe for cron, from its page: what it writes is complete, private, and never behind its state."""
+"""The recipe for cron, from its page: its output is complete, private, and never behind its state."""
 
 import fcntl
 import json
@@ -31,7 +31,7 @@ def drift() -> Drift:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder of the recipe, with the environment of these tests for its own."""
+    """The folder of the recipe, with the environment of these tests as its own."""
     (tmp_path / "venv").symlink_to(sys.prefix)
     (tmp_path / "drift_sync.py").write_text(code("cron.md", "python"))
     (tmp_path / "data").mkdir()
@@ -40,11 +40,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def as_cron(folder: Path, path: str = "") -> tuple[int, str]:
-    """Run the line of the crontab as cron does, by sh with the crontab's own variables; return code and output."""
+    """Run the crontab line like cron, with sh and the crontab's variables; return exit code and output."""
     variable, line = code("cron.md", "crontab").replace(PLACE, str(folder)).splitlines()
     name, value = variable.split("=")
     command = re.sub(r"^(\S+ ){5}", "", line)
-    # Not a pipe, which would wait for whoever outlives the command.
+    # Not a pipe, which would wait for processes that outlive the command.
     with (folder / "said").open("w+") as said:
         done = subprocess.run(["/bin/sh", "-c", command], env={name: path + value}, stdout=said, stderr=said)
         said.seek(0)
@@ -52,7 +52,7 @@ def as_cron(folder: Path, path: str = "") -> tuple[int, str]:
 
 
 def pretend(folder: Path, script: str) -> str:
-    """Put a `source-drift` that runs a Python script before the real one; return what PATH begins with."""
+    """Put a `source-drift` that runs a Python script before the real one; return the start of PATH."""
     fake = folder / "fake" / "source-drift"
     fake.parent.mkdir()
     fake.write_text(f"#!{sys.executable}\nimport json, os, pathlib, signal, sys, time\n{script}")
@@ -60,8 +60,8 @@ def pretend(folder: Path, script: str) -> str:
     return f"{fake.parent}:"
 
 
-def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None:
-    """The first run reads everything, the second what changed, quietly; the queries of the page count and load it."""
+def test_a_second_run_continues_from_the_first(folder: Path, drift: Drift) -> None:
+    """The first run reads everything, the second the changes, without output; the page's queries work."""
     with Sandbox(drift) as sandbox:
         configure(folder / "data", access_token(sandbox.url))
         first = as_cron(folder)
@@ -72,7 +72,7 @@ def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None
     for stream in ("users", "conversations", "messages"):
         assert sorted(keys(before, stream)) == sorted(drift.keys(stream)), stream
     assert sorted(keys(after, "users")) == sorted(drift.keys("users"))
-    # The newest one comes again, as the look-back has it.
+    # The look-back returns the newest one again.
     assert changed in keys(after, "conversations")
     assert len(keys(after, "conversations")) <= 2
     assert 0 < len(keys(after, "messages")) < len(keys(before, "messages"))
@@ -84,8 +84,12 @@ def test_a_second_run_goes_on_from_the_first(folder: Path, drift: Drift) -> None
     assert {key: body for (key, _, body, _) in duckdb.sql(newest).fetchall()} == rows
 
 
-def test_a_renewed_token_is_kept(folder: Path, drift: Drift) -> None:
-    """With OAuth, the refresh token that Drift rotates is in the config before the next run needs it."""
+def test_a_renewed_token_is_saved(folder: Path, drift: Drift) -> None:
+    """With OAuth, the config has the new refresh token before the next run needs it.
+
+    No other user can read any file of a run, whatever cron's umask is.
+    """
+    known = {path.name for path in (folder / "data").iterdir()}
     with Sandbox(drift) as sandbox:
         configure(folder / "data", oauth(sandbox.url))
         runs = []
@@ -96,10 +100,13 @@ def test_a_renewed_token_is_kept(folder: Path, drift: Drift) -> None:
             configure(folder / "data", config)
         assert sandbox.journal.count("/oauth2/token") == 2
     assert runs == [(0, ""), (0, "")], messages(folder / "data")[-1]
+    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
+    assert {"state.json", "config.json", "lock"} < set(made), made
+    assert set(made.values()) == {0o600}, made
 
 
 def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:
-    """A stream that fails gives the connector's exit code; the state of the others is kept and gone on from."""
+    """If a stream fails, the exit code is the connector's, and the state of the others is kept and used."""
     with Sandbox(drift, faults=[Fault("/users/list", "status", status=403, times=None)]) as sandbox:
         configure(folder / "data", access_token(sandbox.url))
         failed = as_cron(folder)
@@ -112,19 +119,8 @@ def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:
     assert len(keys(after, "messages")) < drift.count("messages")
 
 
-def test_what_is_written_is_private(folder: Path, drift: Drift) -> None:
-    """No file that a run makes can be read by anybody else, whatever cron's own umask is."""
-    known = {path.name for path in (folder / "data").iterdir()}
-    with Sandbox(drift) as sandbox:
-        configure(folder / "data", oauth(sandbox.url))
-        as_cron(folder)
-    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
-    assert {"state.json", "config.json", "lock"} < set(made), made
-    assert set(made.values()) == {0o600}, made
-
-
-def test_a_run_beside_another_touches_nothing(folder: Path) -> None:
-    """While the lock is held a run ends at once, says why, and asks for nothing."""
+def test_a_concurrent_run_changes_nothing(folder: Path) -> None:
+    """While the lock is held, a run ends at once, says why, and sends no request."""
     path = pretend(folder, "pathlib.Path('data/asked').touch()")
     with (folder / "data" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -134,7 +130,7 @@ def test_a_run_beside_another_touches_nothing(folder: Path) -> None:
 
 
 def test_the_lock_lasts_as_long_as_the_connector(folder: Path) -> None:
-    """A script that is killed leaves the lock to the connector, which may still be at work."""
+    """If the script is killed, the connector, which may still run, keeps the lock."""
     path = pretend(
         folder,
         """
@@ -152,8 +148,8 @@ fifo.read_text()
     assert beside == BUSY
 
 
-def test_a_cut_message_is_left_out(folder: Path) -> None:
-    """Of a connector that is killed in the middle of a message, all before it is kept, and the exit code says so."""
+def test_a_truncated_message_is_dropped(folder: Path) -> None:
+    """If the connector is killed during a message, earlier messages are kept, and the exit code shows it."""
     path = pretend(
         folder,
         f"""
@@ -169,7 +165,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_state_is_never_ahead(folder: Path) -> None:
-    """When the state is there, so are the records before it; the states of other streams stay."""
+    """A state is written after the records before it, and the states of other streams are kept."""
     other = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "users"}, "stream_state": {"x": "1"}}}
     (folder / "data" / "state.json").write_text(json.dumps([other]))
     path = pretend(

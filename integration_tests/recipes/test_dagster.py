@@ -1,4 +1,4 @@
-"""The recipe for Dagster, from its page: an asset for each stream, materialized where it was read to its end."""
+"""The recipe for Dagster, from its page: one asset for each stream, materialized if the stream is complete."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from sandbox import Drift, Fault, Sandbox
 
 pytestmark = needs_tools
 STREAMS = catalog("users", "teams", conversations="incremental")
-# Says of one run what Dagster's web interface would show.
+# Prints what Dagster's web interface would show about a run.
 TOLD = """
 import json, sys
 import dagster as dg
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_command_of_the_page_syncs(folder: Path, drift: Drift) -> None:
-    """`dagster asset materialize`, as the page has it, reads everything."""
+    """The `dagster asset materialize` command of the page reads everything."""
     with Sandbox(drift) as sandbox:
         configure(folder / "data", access_token(sandbox.url))
         ran = run_tool(folder, "dagster", "asset", "materialize", "--select", "*", "-f", "drift_dagster.py")
@@ -49,8 +49,8 @@ def test_the_command_of_the_page_syncs(folder: Path, drift: Drift) -> None:
     assert sorted(keys(run, "conversations")) == sorted(drift.keys("conversations"))
 
 
-def test_what_is_read_is_materialized(folder: Path, drift: Drift) -> None:
-    """Each asset tells the number of its records; one that failed is not there, and the run names it."""
+def test_complete_streams_are_materialized(folder: Path, drift: Drift) -> None:
+    """Each asset has the number of its records; a failed one is missing, and the run names it."""
     with Sandbox(drift) as sandbox:
         configure(folder / "data", access_token(sandbox.url))
         whole = run_tool(folder, "python", "-c", TOLD)

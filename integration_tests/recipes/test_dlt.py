@@ -1,4 +1,4 @@
-"""The recipe for dlt, from its page: whole tables in DuckDB, with Drift's rows and the state together."""
+"""The recipe for dlt, from its page: complete tables in DuckDB, with rows and state loaded together."""
 
 import json
 import shutil
@@ -43,15 +43,15 @@ def keys(folder: Path, stream: str) -> list[Any]:
 
 
 def assert_equal(folder: Path, drift: Drift) -> None:
-    """Each table holds exactly the keys that Drift has now."""
+    """Check that each table has exactly the current keys of Drift."""
     for stream in STREAMS:
         assert keys(folder, stream) == sorted(drift.keys(stream)), stream
 
 
 def test_a_second_load_is_incremental(folder: Path, drift: Drift) -> None:
-    """Later loads ask for what changed, merge it, and replace the rest, even where a table is emptied.
+    """Later loads request and merge changes, and replace the other tables, even with no rows.
 
-    The state comes from the destination: dlt's own folder is gone, as in a fresh container.
+    The state comes from the destination, because dlt's own folder is gone, as in a new container.
     """
     with Sandbox(drift) as sandbox:
         configure(folder, access_token(sandbox.url))
@@ -70,7 +70,7 @@ def test_a_second_load_is_incremental(folder: Path, drift: Drift) -> None:
 
 
 def test_fields_keep_their_names_and_values(folder: Path, drift: Drift) -> None:
-    """Attributes whose names differ by case alone arrive whole, and so does a field that the catalog does not know."""
+    """Attributes whose names differ only in case arrive completely, and so does a field that is not in the catalog."""
     (account, *_) = drift.keys("accounts")
     new = [{"a": 1, "A": 2}]
     drift.update_account(account, new=new)
@@ -86,7 +86,7 @@ def test_fields_keep_their_names_and_values(folder: Path, drift: Drift) -> None:
 
 
 def test_a_failed_sync_loads_nothing(folder: Path, drift: Drift) -> None:
-    """One stream that fails leaves every table as it was, and no state behind; the next load has everything."""
+    """If a stream fails, all tables and the state stay unchanged; the next load has everything."""
     with Sandbox(drift) as sandbox:
         configure(folder, access_token(sandbox.url))
         assert load(folder) == 0

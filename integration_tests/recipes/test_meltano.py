@@ -1,4 +1,4 @@
-"""The recipe for Meltano, from its page: a job that runs the sync, and fails where it fails."""
+"""The recipe for Meltano, from its page: a job that runs the sync, and fails if it fails."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_job_syncs(folder: Path) -> None:
-    """The first run reads everything; one whose stream fails is no success to Meltano."""
+def test_the_job_runs_the_sync(folder: Path) -> None:
+    """The first run reads everything; if a stream fails, the Meltano job fails."""
     drift = Drift(conversations=30, users=3)
     with Sandbox(drift) as sandbox:
         configure(folder / "data", access_token(sandbox.url))

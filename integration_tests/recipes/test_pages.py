@@ -1,4 +1,4 @@
-"""What the index of the recipes says of them."""
+"""The index of the recipes, and the versions in their pages."""
 
 import re
 
@@ -10,7 +10,7 @@ LOCK = (RECIPES.parents[1] / "integration_tests" / "recipes" / "requirements.loc
 
 
 def test_the_index_has_every_page() -> None:
-    """The table names each page of the folder once, and no other."""
+    """The table lists each page of the folder once, and no other."""
     named = re.findall(
         r"^\| \[[^]]+\]\(([\w-]+\.md)\) \|", (RECIPES / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -19,7 +19,7 @@ def test_the_index_has_every_page() -> None:
 
 @pytest.mark.parametrize("tool", ["dlt", "dagster", "meltano"])
 def test_the_version_is_the_tested_one(tool: str) -> None:
-    """A page that says with which version its recipe is tested says the one that is locked."""
+    """A version in a recipe is the locked version, with which the recipe is tested."""
     (locked,) = re.findall(rf"^{tool}==(\d+\.\d+)\.", LOCK, re.MULTILINE)
     text = (RECIPES / f"{tool}.md").read_text(encoding="utf-8")
     assert re.findall(rf"with {tool} (\d+\.\d+)", text, re.IGNORECASE) == [locked]

@@ -42,14 +42,14 @@ LIMITS = [
     "Drift has no list of all contacts. A contact without a conversation is here only if the sync asked for its "
     "address.",
     "Drift returns no meetings that were more than 30 days in the past at the first sync.",
-    "Page views, calls, e-mail sequences and the names of inboxes cannot be read from Drift.",
+    "Page views, calls, email sequences and the names of inboxes cannot be read from Drift.",
     "What was deleted in Drift before the first sync is missing. What was deleted later may still be here.",
     "Attributes that changed without a conversation are as old as the last full refresh.",
     "Conversations of other people that only mention the person are not included.",
     "Copies in other systems, such as a CRM, are not included.",
 ]
 _REDACTED = (
-    "Names, aliases and e-mail addresses of Drift users who are not bots are replaced by Drift user N, in all "
+    "Names, aliases and email addresses of Drift users who are not bots are replaced by Drift user N, in all "
     "fields and in message texts. A name that is also the person's own stays. First names, nicknames and "
     "misspellings in texts are not found: read the page before you send it."
 )
@@ -108,7 +108,7 @@ def _options(arguments: Sequence[str]) -> _Options:
     parser = _Parser(
         prog="source-drift person",
         allow_abbrev=False,
-        description="Write everything that an archive holds about one person into a private folder. The e-mail address "
+        description="Write everything that an archive holds about one person into a private folder. The email address "
         "is read from standard input.",
         epilog="Exit code 3: the archive holds nothing about the person.",
     )
@@ -117,7 +117,7 @@ def _options(arguments: Sequence[str]) -> _Options:
     parser.add_argument(
         "--redact-staff",
         action="store_true",
-        help="replace names and e-mail addresses of Drift users by Drift user N, in message texts too",
+        help="replace names and email addresses of Drift users by Drift user N, in message texts too",
     )
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -127,13 +127,13 @@ def _options(arguments: Sequence[str]) -> _Options:
 
 def _address() -> str:
     if sys.stdin.isatty():
-        print("E-mail address: ", end="", file=sys.stderr, flush=True)
+        print("Email address: ", end="", file=sys.stderr, flush=True)
         given = sys.stdin.readline()
     else:
         given = sys.stdin.read(_LONGEST_INPUT)
     lines = [line.strip() for line in given.removeprefix("\ufeff").splitlines() if line.strip()]
     if len(lines) != 1 or "@" not in lines[0] or len(lines[0].split()) != 1:
-        raise _UsageError("Standard input must hold one e-mail address and nothing else.")
+        raise _UsageError("Standard input must hold one email address and nothing else.")
     return lines[0]
 
 
@@ -166,7 +166,7 @@ def _contents(archive: Archive, person: Person, options: _Options) -> dict[str, 
         "Times are in Coordinated Universal Time (UTC). The names of fields are Drift's own.",
     ]
     if options.redact_staff:
-        about.append("Names and e-mail addresses of employees are replaced by “Drift user” and a number.")
+        about.append("Names and email addresses of employees are replaced by “Drift user” and a number.")
     limits = [*LIMITS, *(f"{table}: not in this archive." for table in TABLES if table not in archive.columns)]
     html = page(rows, list(person.contacts), title="Your data in Drift", about=about, limits=limits)
     record = {"address": person.address, "other_addresses": person.other_addresses, "made_at": _iso(made_at), **rows}

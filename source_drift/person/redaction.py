@@ -1,4 +1,4 @@
-"""Hides the names and e-mail addresses of Drift's users, who are employees and not the person that asks."""
+"""Hides the names and email addresses of Drift's users, who are employees and not the person that asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from source_drift.person.archive import Row
 
 
 class Redaction:
-    """Replaces names, aliases and e-mail addresses of `users` by `Drift user N`, counted in the order of their ids.
+    """Replaces names, aliases and email addresses of `users` by `Drift user N`, counted in the order of their ids.
 
     They are found as whole words, in the bodies of messages too. Bots keep their names. A name that consists of words
     of `own` stays, because it is the person's own name or address.

@@ -1,7 +1,7 @@
 """The minimum cost of a read in Python: `python -m tools.bench.bare URL STREAM` (accounts, conversations or messages).
 
-One thread asks with requests, parses with orjson and prints each row as a record: no budget, no checks, no state, no
-retries. What the connector does beyond that is what it costs.
+One thread uses requests and orjson and prints each row as a record, without a budget, checks, state or retries. The
+difference is the cost of the connector.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def rows(url: str, stream: str) -> Iterator[Row]:
-    """Every row of a stream of a local Drift that pages as the newer and the older generation do."""
+    """Every row of a stream of a local Drift that supports both generations of pagination."""
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {TOKEN}"
 

@@ -1,7 +1,7 @@
 """Runs one command and writes its resource usage: `python child.py FILE COMMAND…`.
 
-A process of its own, since a child's peak memory counts from that of the process that started it: this one is small,
-the one that measures is not. Imports little for the same reason. Times are of the monotonic clock, which all processes
+It is a separate process because a child's peak memory includes that of the process that started it: this one is small,
+the measuring one is not. It imports little for the same reason. Times are from the monotonic clock, which all processes
 of a machine share.
 """
 

@@ -18,14 +18,14 @@ from sandbox import PRIMARY_KEYS, Options, Sandbox
 from tools.bench.process import ROOT, Failed, Usage, spend
 
 CHILDREN = ("messages", "conversation_details", "contacts")
-# In the order of `discover`, in which the first child lists.
+# In the order of `discover`, in which the first child reads the list.
 OF_CONVERSATIONS = (*CHILDREN, "conversations")
 INCREMENTAL = (*OF_CONVERSATIONS, "conversation_metrics", "meetings")
 MANIFEST = ROOT / "manifest.yaml"
 TOKEN = "sandbox-token"
 # A Drift that never throttles.
 UNLIMITED = Options(rate_limit=None, reports_per_minute=None)
-# Requests a second that no run reaches.
+# More requests per second than any run reaches.
 _NO_LIMIT = 100_000
 
 Message = dict[str, Any]
@@ -33,7 +33,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One read: what the process used, how many records of each stream came, and its last state messages."""
+    """One read: its resource usage, the number of records of each stream, and its last state messages."""
 
     usage: Usage
     records: Mapping[str, int]
@@ -67,12 +67,12 @@ def read(
     under: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
-    """Read streams of a local Drift incrementally, after its journal was cleared; `settings` go into the config.
+    """Clear the journal of a local Drift and read its streams incrementally; `settings` go into the config.
 
-    `under` is what runs the command of the connector, if not we.
+    `under` is a command that runs the connector's command.
 
     Raises:
-        Failed: a stream failed, a record is missing (unless `partial`), or one came that Drift does not hold.
+        Failed: a stream failed, a record is missing (unless `partial`), or one is not in Drift.
     """
     configured = [
         {
@@ -99,14 +99,14 @@ def read(
 def run(
     verb: str, folder: Path, files: Mapping[str, Any], manifest: Path = MANIFEST, under: Sequence[str] = ()
 ) -> Usage:
-    """Run a verb of the connector with these files (`config`, `catalog`, `state`), its output into `folder`."""
+    """Run a command of the connector with these files (`config`, `catalog`, `state`); its output goes to `folder`."""
     command = [*under, str(Path(sysconfig.get_path("scripts"), "source-declarative-manifest")), verb]
     command += ["--manifest-path", str(manifest), "--components-path", str(ROOT / "components.py")]
     for name, content in files.items():
         path = folder / f"{name}.json"
         path.write_text(json.dumps(content), encoding="utf-8")
         command += [f"--{name}", str(path)]
-    # Custom components from a path are refused otherwise; in the connector's image they need no leave.
+    # Custom components from a path need this permission; in the connector's image they don't.
     return spend(command, folder, {"AIRBYTE_ENABLE_UNSAFE_CODE": "true"})
 
 
@@ -117,7 +117,7 @@ def config(url: str, **settings: Any) -> Message:
 
 @contextmanager
 def unlimited() -> Iterator[Path]:
-    """A copy of the manifest whose budget never waits: the budget is kept, so that its work is measured, too."""
+    """A copy of the manifest whose budget never waits, but still does its work, so that it is measured."""
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     for policy in manifest["api_budget"]["policies"]:
         for rate in policy["rates"]:

@@ -65,7 +65,7 @@ def _bare(sandbox: Sandbox, stream: str, records: int) -> float:
     """CPU seconds of the bare loop."""
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tools.bench.bare", sandbox.url, stream]
-        # Its output is dropped where the connector's is kept to be checked: that is the cheapest.
+        # Its output is discarded, which is the cheapest; the connector's is kept for the check.
         usage = spend(["/bin/sh", "-c", 'exec "$@" > /dev/null', "sh", *command], Path(folder))
         if usage.code:
             raise Failed(f"the bare loop of {stream} with {records:,} records ended with {usage.code}")

@@ -13,13 +13,13 @@ from tools.bench.sizes import Sizes
 from tools.bench.traffic import LIST, kind_of
 
 TARGET = 1.02
-# What a page of the list holds at most: of both generations of paging, and of the newer one alone.
+# Maximum rows per page of the list: in both generations of pagination, and in the newer one only.
 _PAGE, _LONG_PAGE = 50, 100
 _MESSAGES = 50
 
 
 def measure(sizes: Sizes, _: Path) -> Section:
-    """Requests made by a first sync ÷ the fewest, by kind."""
+    """Requests of a first sync ÷ the minimum, by kind."""
     size = sizes.request_conversations
     section = Section("requests", f"Requests ÷ minimum number of requests, {size:,} conversations")
     section.columns = ["request", "made", "fewest", "ratio"]
@@ -43,7 +43,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
 
 
 def fewest(drift: Drift) -> Counter[str]:
-    """Each page of the list, of 50 rows, and of every conversation's messages once; the rest once for each row."""
+    """Each page of the list and each page of 50 messages once; everything else once for each row."""
     messages = Counter(row["conversationId"] for row in drift.expected("messages"))
     ids = list(drift.keys("conversations"))
     return Counter(

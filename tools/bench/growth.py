@@ -13,7 +13,7 @@ from tools.bench.report import Section
 from tools.bench.sizes import Sizes
 
 IDLE_TARGET = 5
-# Tenfold conversations may take this much more than tenfold.
+# 10 times as many conversations may take this many times 10.
 LINEAR = 1.1
 _RATE = 50
 _RECENT_DAYS = 7
@@ -35,7 +35,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
         times = more // less
         growth = first[more] / first[less]
         section.at_most(f"first sync, requests from {less:,} to {more:,}", growth, times * LINEAR, "{:.1f}", " times")
-        # Nothing is read but what is new: a page more or less is chance.
+        # Only changes are read; one page more or less is random.
         section.at_most(f"idle sync, more requests from {less:,} to {more:,}", idle[more] - idle[less], 1, "{:.0f}")
     with Sandbox(Drift(conversations=sizes.idle), Options(rate_limit=None)) as sandbox:
         for stream in INCREMENTAL:
@@ -62,7 +62,7 @@ def _row(
 
 
 def _caught_up(sandbox: Sandbox, *streams: str) -> Sequence[Message]:
-    """The states after a sync of the last days alone; a stream then stands where a whole first sync leaves it."""
+    """The states after a sync of the last days only, which equal those after a complete first sync."""
     recent = datetime.fromtimestamp(sandbox.drift.now / 1000, UTC) - timedelta(days=_RECENT_DAYS)
     run = read(
         sandbox, *streams, partial=True, start_date=f"{recent:%Y-%m-%dT%H:%M:%SZ}", max_requests_per_second=_RATE

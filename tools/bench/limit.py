@@ -19,9 +19,9 @@ from tools.bench.traffic import per_second, unused
 TARGET = 1.05
 LATENCIES = (50, 200, 500)
 BUCKET = (1000, 20.0)
-# More values than that cannot be told apart in the picture.
+# More values would not be visible in the chart.
 _MOST_STEPS = 450
-# Seconds, more than the connector takes to its first request.
+# Seconds, more than the connector takes until its first request.
 _START = 5
 
 
@@ -35,7 +35,7 @@ def measure(sizes: Sizes, folder: Path) -> Section:
 
 
 def measure_large(sizes: Sizes, _: Path) -> Section | None:
-    """The same with a larger Drift and without a picture; None if `sizes` has no larger one."""
+    """The same with a larger Drift and without a chart; None if `sizes` has no larger one."""
     return _measured("limit-large", sizes.limit_large, sizes.limit_rates)[0] if sizes.limit_large else None
 
 
@@ -44,7 +44,7 @@ def _measured(name: str, conversations: int, limits: Sequence[int]) -> tuple[Sec
     section.columns = ["latency, limit", "ratio", "wall s", "requests", "429s", "start s", "list s"]
     section.columns += ["between streams s", "within streams s", "end s", "longest gap s"]
     cells = [(latency, limit) for limit in limits for latency in LATENCIES]
-    # Each waits nearly all the time, so that they can be measured side by side.
+    # Each run waits almost all the time, so all of them can be measured in parallel.
     with ThreadPoolExecutor(len(cells)) as pool:
         started = [pool.submit(_one, conversations, *cell, place) for place, cell in enumerate(cells)]
     panels = [_noted(section, one.result()) for one in started]
@@ -67,19 +67,19 @@ class _Sync:
 def _one(conversations: int, latency: int, limit: int, place: int) -> _Sync:
     drift = Drift(conversations=conversations)
     with Sandbox(drift, Options(rate_limit=BUCKET, latency=latency / 1000)) as sandbox:
-        # Only the start needs the processor for itself.
+        # Only the start needs the CPU for itself.
         time.sleep(place * _START)
         run = read(sandbox, *OF_CONVERSATIONS, max_requests_per_second=limit)
         return _Sync(f"{latency} ms, {limit} per second", limit, run.usage, sandbox.journal.requests())
 
 
 def _noted(section: Section, sync: _Sync) -> Panel:
-    """Notes a sync in the section, and returns what is drawn of it."""
+    """Add a sync to the section, and return its panel."""
     ratio = sync.usage.seconds / (len(sync.requests) / sync.limit)
     throttled = sum(one.status == 429 for one in sync.requests)
     lost = unused(sync.requests, sync.usage, sync.limit)
     section.at_most(sync.name, ratio, TARGET)
-    section.at_most(f"{sync.name}: answers 429", throttled, 0, "{:.0f}")
+    section.at_most(f"{sync.name}: 429 responses", throttled, 0, "{:.0f}")
     row = [sync.name, f"{ratio:.3f}", f"{sync.usage.seconds:.1f}", f"{len(sync.requests):,}", str(throttled)]
     section.rows.append(row + _seconds([lost.start, lost.listing, lost.between, lost.within, lost.end]))
     section.rows[-1] += [f"{lost.longest_gap:.2f}"]

@@ -18,8 +18,8 @@ ROUTER_TARGET = 250
 STATE_TARGET = 2_000
 _MEAN = 25
 _STATE_CONVERSATIONS = 500
-# Messages, those of 25,000 conversations: so many cursors does the CDK keep (ConcurrentPerPartitionCursor), beside
-# 10,000 records that wait.
+# The messages of 25,000 conversations: the CDK keeps this many cursors (ConcurrentPerPartitionCursor), and a queue of
+# 10,000 records.
 _ALL_IS_FULL = 625_000
 
 
@@ -67,7 +67,7 @@ def _router(section: Section, sizes: tuple[int, ...], read_alone: int) -> None:
         grown = peak - alone
         row = ["router alone", f"{size:,}", f"{peak / 1e6:.0f}", f"{grown / 1e6:.0f}", f"{grown / size:.0f}"]
         section.rows.append(row)
-        # Only the size that the target names is held against it; a smaller one is stretched to it.
+        # The target is for one size; a smaller measurement is extrapolated.
         million = grown * 1_000_000 / size / 1e6
         stretched = "" if size == 1_000_000 else f", from {size:,}"
         section.at_most(f"router at 1,000,000 conversations{stretched}", million, ROUTER_TARGET, "{:.0f}", " MB")

@@ -21,19 +21,19 @@ _RECORD = b'"type":"RECORD"'
 
 
 class Failed(Exception):
-    """A run that failed or lost a record: nothing that it took counts."""
+    """A run that failed or lost a record; its figures don't count."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process used.
+    """The resource usage of one process.
 
     Attributes:
         code: exit code, negative for a signal.
         started, ended: monotonic seconds.
-        cpu: seconds of processor time, user and system together, without that of the server.
-        peak: bytes of memory that were resident at most.
-        first_record: monotonic seconds at which the first record came out; None where there was none.
+        cpu: CPU seconds, user and system, without those of the server.
+        peak: peak resident memory in bytes.
+        first_record: monotonic seconds at the first record; None if there was none.
     """
 
     code: int
@@ -51,10 +51,10 @@ class Usage:
 def spend(
     command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, longest: float = LONGEST
 ) -> Usage:
-    """Run a command in the checkout to its end, its output into `stdout` and `stderr` of `folder`.
+    """Run a command in the checkout, with its output in `stdout` and `stderr` in `folder`.
 
     Raises:
-        Failed: it has not ended after `longest` seconds; it and what it started are ended.
+        Failed: it did not end within `longest` seconds; it and its child processes are stopped.
     """
     usage = folder / "usage.json"
     launcher = [sys.executable, "-S", "-E", str(Path(__file__).with_name("child.py")), str(usage), *command]
@@ -65,7 +65,7 @@ def spend(
             env={**_without_proxies(), **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=stderr,
-            # A process group of its own, so that both processes can be ended at once.
+            # A separate process group, so that both processes can be stopped together.
             start_new_session=True,
         )
         watchdog = Timer(longest, _end, [process])
@@ -87,7 +87,7 @@ def spend(
 
 
 def _without_proxies() -> dict[str, str]:
-    """Our environment, in which nothing leads a request to loopback elsewhere."""
+    """Our environment, without proxies for requests to loopback."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 

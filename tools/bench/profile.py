@@ -16,7 +16,7 @@ from tools.bench.connector import UNLIMITED, read, unlimited
 from tools.bench.report import Section
 from tools.bench.sizes import Sizes
 
-# Looks a second.
+# Samples per second.
 _RATE = 200
 _FUNCTIONS = 12
 _LEAST = 0.005
@@ -27,7 +27,7 @@ _Key = TypeVar("_Key")
 
 
 def measure(sizes: Sizes, _: Path) -> Section:
-    """Share of each package in the processor time of a read, less that of a read of an empty Drift."""
+    """Share of each package in the CPU time of a read, minus that of a read of an empty Drift."""
     section = Section("profile", "CPU time by package")
     section.columns = ["package, and its functions with what they call in Python itself", "conversations", "messages"]
     conversations, mean = sizes.threads[0]
@@ -65,7 +65,7 @@ def _profiled(sandbox: Sandbox, stream: str, manifest: Path) -> Counter[Function
         spy = [
             str(Path(sysconfig.get_path("scripts"), "py-spy")),
             "record",
-            # A process that is stopped at each look sometimes writes half a line.
+            # A process that is stopped for each sample sometimes writes half a line.
             "--nonblocking",
             "--gil",
             "--format",
@@ -73,13 +73,13 @@ def _profiled(sandbox: Sandbox, stream: str, manifest: Path) -> Counter[Function
             "--full-filenames",
         ]
         watch = shlex.join([*spy, "--rate", str(_RATE), "--output", str(stacks)])
-        # What py-spy says may not come between the records. It finds no Python in a process that has just begun.
+        # py-spy's output must not be mixed with the records. It finds no Python in a process that has just started.
         read(sandbox, stream, manifest=manifest, under=["/bin/sh", "-c", f'"$@" & sleep 1; {watch} --pid $! >&2', "sh"])
         return counted(stacks.read_text(encoding="utf-8").splitlines())
 
 
 def counted(stacks: Iterable[str]) -> Counter[Function]:
-    """Looks at each (package, function), of lines `function (file:line);function (file:line) looks`, outermost first.
+    """Samples per (package, function), from lines `function (file:line);function (file:line) samples`, outermost first.
 
     Frames of Python's own library count for the function that called them.
     """

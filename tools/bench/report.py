@@ -23,7 +23,7 @@ _PACKAGES = ("airbyte-cdk", "requests", "orjson", "uvicorn")
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure that has a target; `met` says whether it was reached."""
+    """One figure with a target; `met` says whether it was reached."""
 
     name: str
     value: str
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """What one measurement found.
+    """The result of one measurement.
 
     Attributes:
         figures: those with a target; ratios and other figures that do not depend on the machine come first.

@@ -1,7 +1,7 @@
 """Runs only the router of the conversations' children: `python -m tools.bench.router CONVERSATIONS`.
 
-The parent is made up, so that no answer, cache or queue counts: the peak memory of this process against that of one
-without conversations is the router's.
+The parent is a fake, so that no response, cache or queue counts. The memory of the router is the peak memory of this
+process minus that of one without conversations.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Cursor:
 
 
 class _Conversations:
-    """A parent stream of one partition: so many conversations, newest first, each with an id and a time of its own."""
+    """A parent stream with one partition and many conversations, newest first, with different IDs and times."""
 
     name = "conversations"
     cursor = _Cursor()
@@ -66,7 +66,7 @@ def main() -> None:
     )
     slices = 0
     for _ in router.stream_slices():
-        # As a worker does at the end of each child.
+        # Like a worker at the end of each child.
         notes_of(budget, "messages").room.release()
         slices += 1
     if slices != conversations:

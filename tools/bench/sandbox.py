@@ -1,8 +1,8 @@
 """Measures how fast the sandbox responds: `python -m tools.bench.sandbox`.
 
-The server runs in this process, the load comes from another one over keep-alive connections, so that the processor time
-of this process is the server's alone. Every request asks for something else: no answer can come from a cache. Prints
-requests per second of the server's processor time (what one core can give) and per second on the wall.
+The server runs in this process, and another process sends requests over keep-alive connections, so that the CPU time of
+this process is that of the server only. All requests are different, so that no response comes from a cache. Prints
+requests per CPU second of the server (the maximum of one core) and per second of wall time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def measure(requests: int, conversations: int) -> int:
-    """Print the figures of every kind of request; return 1 if one stays under the target."""
+    """Print the figures for every kind of request; return 1 if one is below its target."""
     drift = Drift(conversations=conversations, accounts=20_000)
     ids = list(islice(drift.keys("conversations"), requests))
     contacts = list(islice((row["contactId"] for row in drift.expected("conversations")), requests))
@@ -78,7 +78,7 @@ def _load_elsewhere(url: str, paths: list[str]) -> dict[str, float]:
 
 
 def load(url: str, paths: list[str]) -> dict[str, float]:
-    """Ask for every path once over a few keep-alive connections; return the seconds and bytes it took."""
+    """Request every path once over a few keep-alive connections; return seconds and bytes."""
     address = urlsplit(url)
     waiting = [
         f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer sandbox-token\r\n\r\n".encode()

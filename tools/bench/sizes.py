@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much each measurement reads and how often.
+    """How much each measurement reads, and how often.
 
     Attributes:
-        runs: of what is noisy.
-        limit_conversations, limit_large: of the measurements of the limit; none of the second one where it is 0.
-        limit_rates: requests a second that it sets.
-        request_conversations: of the count of requests.
-        listed: rows of each list stream whose CPU is measured.
-        threads: (conversations, mean of messages in each) whose CPU is measured.
-        messages: numbers of messages at which memory is measured.
-        routed: numbers of conversations that the router is fed with.
-        growth: numbers of conversations over which time and requests are compared.
-        idle: conversations of the idle sync of every incremental stream.
+        runs: repetitions of noisy measurements.
+        limit_conversations, limit_large: conversations for *limit*; 0 skips the second one.
+        limit_rates: requests per second for *limit*.
+        request_conversations: conversations for *requests*.
+        listed: rows of each list stream for *cpu*.
+        threads: (conversations, mean number of messages in each) for *cpu*.
+        messages: numbers of messages for *memory*.
+        routed: numbers of conversations for the router in *memory*.
+        growth: numbers of conversations for *growth*.
+        idle: conversations for the sync without changes in *growth*.
     """
 
     runs: int = 5

@@ -15,7 +15,7 @@ from tools.bench.report import Section, spread
 from tools.bench.sizes import Sizes
 
 _CONVERSATIONS = 200
-# What the console script begins with.
+# The first statement of the console script.
 _IMPORT = "from airbyte_cdk.cli.source_declarative_manifest import run"
 
 
@@ -28,7 +28,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
         reads = [read(sandbox, "conversations").usage for _ in range(sizes.runs)]
         first = [one.first_record - one.started for one in reads if one.first_record is not None]
         checks = [_check(sandbox.url, "SUCCEEDED") for _ in range(sizes.runs)]
-    # They sleep nearly all the time, so they do so together.
+    # They wait almost all the time, so they run in parallel.
     with ThreadPoolExecutor(sizes.runs) as pool:
         dead = list(pool.map(_check, [_nobody()] * sizes.runs, ["FAILED"] * sizes.runs))
     section.rows = [
@@ -46,7 +46,7 @@ def measure(sizes: Sizes, _: Path) -> Section:
 
 
 def _import() -> tuple[float, float]:
-    """Wall and CPU seconds of Python and the CDK's modules, before the connector does anything."""
+    """Wall and CPU seconds for starting Python and importing the CDK."""
     with TemporaryDirectory() as name:
         usage = spend([sys.executable, "-c", _IMPORT], Path(name))
     return usage.seconds, usage.cpu
@@ -57,12 +57,12 @@ def _check(url: str, wanted: str) -> tuple[float, float]:
     with TemporaryDirectory() as name:
         usage = run("check", Path(name), {"config": config(url)})
         if f'"status":"{wanted}"' not in Path(name, "stdout").read_text(encoding="utf-8"):
-            raise Failed(f"check did not say {wanted}")
+            raise Failed(f"check did not return {wanted}")
     return usage.seconds, usage.cpu
 
 
 def _nobody() -> str:
-    """The URL of a port on loopback that was free a moment ago."""
+    """The URL of a port on loopback that was just free."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -11,8 +11,8 @@ import vl_convert
 
 from tools.bench.traffic import LIST
 
-# On light ground and on dark ground.
-_COLOURS = {
+# On a light and on a dark background.
+_COLORS = {
     "ink": ("#222222", "#e6e6e6"),
     "list": ("#b35900", "#f0a35e"),
     "messages": ("#2f6db3", "#7fb2ea"),
@@ -25,7 +25,7 @@ _STREAMS = {LIST: "list", "messages": "messages", "conversation_details": "detai
 
 @dataclass(frozen=True)
 class Panel:
-    """One run: requests a second of each stream, a value for every `step` seconds, and the limit."""
+    """One run: requests per second of each stream, one value for every `step` seconds, and the limit."""
 
     title: str
     limit: int
@@ -35,11 +35,11 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """An SVG of all panels, one below the other, on one scale of time."""
+    """An SVG of all panels, one below the other, with the same time scale."""
     streams = [*_STREAMS, *sorted({name for panel in panels for name in panel.streams} - {*_STREAMS})]
-    colours = altair.Scale(domain=streams, range=[f"var(--{_STREAMS.get(name, 'other')})" for name in streams])
+    colors = altair.Scale(domain=streams, range=[f"var(--{_STREAMS.get(name, 'other')})" for name in streams])
     longest = max((panel.seconds for panel in panels), default=1.0)
-    rows = [_panel(panel, longest, colours) for panel in panels]
+    rows = [_panel(panel, longest, colors) for panel in panels]
     picture = altair.vconcat(*rows, title="Requests per second; the dashed line is the limit")
     config = {
         "background": "transparent",
@@ -49,14 +49,14 @@ def draw(panels: Sequence[Panel]) -> str:
         "view": {"stroke": None},
     }
     svg: str = vl_convert.vegalite_to_svg({**picture.to_dict(), "config": config})
-    light, dark = (" ".join(f"--{name}: {pair[ground]};" for name, pair in _COLOURS.items()) for ground in (0, 1))
+    light, dark = (" ".join(f"--{name}: {pair[ground]};" for name, pair in _COLORS.items()) for ground in (0, 1))
     style = f"<style>:root {{ {light} }} @media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}</style>"
     svg = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", svg)
     return svg.replace("><", f">{style}<", 1) + "\n"
 
 
-def _panel(panel: Panel, longest: float, colours: altair.Scale) -> altair.LayerChart | altair.FacetChart:
-    # A step is as long as the last value says once more, at the end of the run.
+def _panel(panel: Panel, longest: float, colors: altair.Scale) -> altair.LayerChart | altair.FacetChart:
+    # The last value is repeated at the end of the run, so that its step is visible.
     values = [
         {"second": min(place * panel.step, panel.seconds), "stream": name, "rate": rate}
         for name, rates in panel.streams.items()
@@ -77,7 +77,7 @@ def _panel(panel: Panel, longest: float, colours: altair.Scale) -> altair.LayerC
     requests = altair.Chart(altair.InlineData(values=values)).mark_area(interpolate="step-after")
     limit = altair.Chart(altair.InlineData(values=[{"second": 0, "end": panel.seconds, "rate": panel.limit}]))
     layers = altair.layer(
-        requests.encode(across, up, altair.Color("stream:N", scale=colours), altair.Order("stream:N")),
+        requests.encode(across, up, altair.Color("stream:N", scale=colors), altair.Order("stream:N")),
         limit.mark_rule(strokeDash=[4, 3], color="var(--ink)").encode(across, up, altair.X2("end")),
     )
     return layers.properties(title=panel.title, width=900, height=110)

@@ -20,21 +20,21 @@ _KINDS = (
 
 
 def kind_of(path: str) -> str:
-    """The stream that asks for a path; `conversation list` serves several."""
+    """The stream that requests a path; `conversation list` serves several streams."""
     return next((kind for pattern, kind in _KINDS if pattern.match(path)), path)
 
 
 @dataclass(frozen=True)
 class Unused:
-    """Seconds of a run in which the limit was not used; together they are its wall time less requests ÷ limit.
+    """Seconds of a run in which the limit was not used. Their sum is the wall time minus requests ÷ limit.
 
     Attributes:
         start: until the first request.
-        listing: while the list was walked, before the first request for anything else.
-        between: in stretches of as many requests as the limit allows in a second that hold two streams.
-        within: in the other stretches.
+        listing: while the list was read, before the first other request.
+        between: in groups of one second's requests (at the limit) that contain two streams.
+        within: in the other groups.
         end: after the last request was sent.
-        longest_gap: between two requests.
+        longest_gap: the longest time between two requests.
     """
 
     start: float
@@ -46,7 +46,7 @@ class Unused:
 
 
 def unused(requests: Sequence[Request], usage: Usage, limit: int) -> Unused:
-    """Split up what a run took beyond requests ÷ `limit` (requests a second)."""
+    """Split the time of a run beyond requests ÷ `limit` (requests per second)."""
     times = [one.at for one in requests]
     kinds = [kind_of(one.path) for one in requests]
     child = next((at for at, kind in enumerate(kinds) if kind != LIST), len(kinds) - 1)
@@ -63,14 +63,14 @@ def unused(requests: Sequence[Request], usage: Usage, limit: int) -> Unused:
         listing=times[child] - times[0] - child / limit,
         between=between,
         within=within,
-        # The last request has its share of the limit, too.
+        # The last request also uses its share of the limit.
         end=usage.ended - times[-1] - 1 / limit,
         longest_gap=max((later - sooner for sooner, later in pairwise(times)), default=0.0),
     )
 
 
 def per_second(requests: Sequence[Request], usage: Usage, step: int = 1) -> dict[str, list[float]]:
-    """Requests a second of each stream over the run, one value for every `step` seconds."""
+    """Requests per second of each stream, one value for every `step` seconds."""
     steps = int(usage.seconds // step) + 1
     counts: dict[str, list[float]] = {}
     for one in requests:

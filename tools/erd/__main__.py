@@ -16,7 +16,7 @@ def files() -> dict[Path, str]:
     """Return the current content of each file.
 
     Raises:
-        ErdError: the manifest names a join or a key that does not exist.
+        ErdError: a join or key in the manifest does not exist.
     """
     found = tables()
     return {DOCS / "source.dbml": dbml(found), DOCS / "README.md": mermaid.page(found)}

@@ -1,4 +1,4 @@
-"""What manifest.yaml says of its streams: fields, keys, and the joins that the descriptions of fields name."""
+"""The streams in manifest.yaml: fields, keys, and the joins in the descriptions of fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _JOIN = re.compile(r"\bjoins? to (\w+\.\w+(?: or \w+\.\w+)*)", re.IGNORECASE)
 
 
 class ErdError(Exception):
-    """The manifest names a join or a key that does not exist; the message says which."""
+    """A join or key in the manifest does not exist; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Field:
 
     name: str
     type: str
-    """Its JSON type, `any` where it has several."""
+    """Its JSON type; `any` if it has several."""
     description: str
 
 
 @dataclass(frozen=True)
 class Join:
-    """A field that names a row of another table, or each of several rows."""
+    """A field that refers to one or more rows of another table."""
 
     path: str
-    """Where its values stand: a field, or one inside of it such as `author.id`."""
+    """The place of its values: a field, or a nested one such as `author.id`."""
     table: str
-    """The table that it names a row of, by `key`."""
+    """The table that it refers to, by `key`."""
     key: str
     type: str
     many: bool
@@ -63,7 +63,7 @@ class Table:
 
 @cache
 def manifest() -> Mapping[str, Any]:
-    """Return manifest.yaml; nobody may change what is returned."""
+    """Return manifest.yaml; callers must not change it."""
     return yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
@@ -71,7 +71,7 @@ def tables(parsed: Mapping[str, Any] | None = None) -> list[Table]:
     """Return the streams of a manifest, by default of manifest.yaml, in its order.
 
     Raises:
-        ErdError: a description names a join to what is no key, or a key is no field.
+        ErdError: a join does not lead to a key, or a key is not a field.
     """
     parsed = manifest() if parsed is None else parsed
     found = [_table(parsed, _resolved(parsed, stream)) for stream in parsed["streams"]]
@@ -80,7 +80,7 @@ def tables(parsed: Mapping[str, Any] | None = None) -> list[Table]:
         names = {field.name for field in table.fields}
         for join in table.joins:
             if keys.get(join.table) != (join.key,):
-                raise ErdError(f"{table.name}.{join.path} joins to {join.table}.{join.key}, which is no key.")
+                raise ErdError(f"{table.name}.{join.path} joins to {join.table}.{join.key}, which is not a key.")
         if not names.issuperset(table.key):
             raise ErdError(f"The key of {table.name} is {', '.join(table.key)}: its schema has no such field.")
     return found
@@ -100,7 +100,7 @@ def _table(parsed: Mapping[str, Any], definition: Mapping[str, Any]) -> Table:
 
 
 def _resolved(parsed: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a `$ref` stands for; what stands beside it wins, as in the CDK."""
+    """Resolve a `$ref`; the keys next to it have priority, as in the CDK."""
     if "$ref" not in node:
         return node
     target: Any = parsed

@@ -15,7 +15,7 @@ _PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "2")
 
 @dataclass(frozen=True)
 class Ended:
-    """A command as people call it, its exit code and its last line."""
+    """A command, its exit code and its last line of output."""
 
     command: str
     code: int
@@ -24,7 +24,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What some commands prove: the heading, a summary, and a description of the method."""
+    """Evidence from some commands: the heading, a summary, and a description of the method."""
 
     title: str
     what: str
@@ -67,7 +67,7 @@ def _targets(*names: str) -> dict[str, Sequence[str]]:
     return {f"make {name}": ("make", "--no-print-directory", name) for name in names}
 
 
-# By the name that `--only` takes.
+# By the name for `--only`.
 EVIDENCE = {
     "links": Evidence(
         "Where the token goes",

@@ -37,7 +37,7 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 # The connector keeps trying for an hour if Drift throttles. Even with shorter waits, this would take minutes and show
 # nothing new.
-# Drift's word that there is nothing, if it says 204 twice.
+# Two 204 responses mean that there are no rows.
 ONCE_ONLY = ("HTTP 429", "HTTP 429, Retry-After: 3", "204")
 
 
@@ -68,7 +68,7 @@ class Cell:
 
     @property
     def is_sound(self) -> bool:
-        """Complete, skipped with a log line, or failed with a message; no silent loss of rows, and no stack trace."""
+        """Complete, skipped with a log line, or failed with a message; no silent loss of rows and no stack trace."""
         says_why = bool(re.fullmatch(r"(?s)(Drift|The|Stream|[\d,]+) .*\.", self.message))
         return self.outcome != "GREEN AND SHORT" and (self.status == "COMPLETE" or (self.code == 1 and says_why))
 

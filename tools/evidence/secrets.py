@@ -13,7 +13,7 @@ from integration_tests.connector import ENDPOINTS, EVERY_STREAM, Run, access_tok
 from sandbox import Drift, Fault, Options, Sandbox
 from tools.evidence.faults import addresses
 
-# Made up, with all characters that a token may contain (RFC 6750, 2.1) and that encodings change.
+# Invented, with all characters that a token may contain (RFC 6750, 2.1) and that encodings change.
 TOKEN = "made-up/token+with.odd~characters=="  # noqa: S105
 FAILURES: dict[str, list[Fault]] = {
     "nothing": [],
@@ -46,7 +46,7 @@ class Finding:
 
 
 def forms(secret: str) -> set[str]:
-    """A secret as it is, in a URL, in a form, in JSON, in JSON within JSON, and in base64."""
+    """A secret unchanged, in a URL, in a form, in JSON, in JSON within JSON, and in base64."""
     in_json = json.dumps(secret)[1:-1]
     encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
     return {secret, quote(secret, safe=""), quote_plus(secret), in_json, json.dumps(in_json)[1:-1], encoded}

@@ -21,7 +21,7 @@ def tidied(bom: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(bom: dict[str, Any]) -> str:
-    """The SBOM as it is written. Raises `ValueError` if it does not match CycloneDX's schema."""
+    """The SBOM as text. Raises `ValueError` if it does not match CycloneDX's schema."""
     text = json.dumps(bom, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     error = JsonStrictValidator(SCHEMA).validate_str(text)
     if error is not None:
@@ -30,7 +30,7 @@ def text_of(bom: dict[str, Any]) -> str:
 
 
 def main(path: str) -> None:
-    """Write the SBOM that cyclonedx-py gives on standard input to `path`, tidied and checked."""
+    """Read the SBOM of cyclonedx-py from standard input, clean and validate it, and write it to `path`."""
     bom = tidied(json.load(sys.stdin))
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

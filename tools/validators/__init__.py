@@ -1,1 +1,1 @@
-"""Airbyte's own validators, run over this connector in an environment of their own: `make validators`."""
+"""Runs Airbyte's own validators on this connector in a separate environment: `make validators`."""

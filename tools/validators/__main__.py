@@ -1,8 +1,8 @@
-"""Run Airbyte's own validators over this connector, laid out as in Airbyte's repository.
+"""Run Airbyte's own validators on this connector, in the layout of Airbyte's repository.
 
-These are the metadata model, the validators of the registry, and the QA checks. The QA checks of the documentation are
-run although Airbyte skips them for community connectors. A finding fails the run unless EXPECTED names it, and so does
-an entry of EXPECTED that is no longer found.
+These are the metadata model, the registry validators and the QA checks. The QA checks of the documentation run too,
+although Airbyte skips them for community connectors. The run fails if a finding is not in EXPECTED, or if an entry of
+EXPECTED is not found.
 """
 
 import logging

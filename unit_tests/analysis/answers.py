@@ -1,4 +1,4 @@
-"""The answers to the questions of docs/queries, worked out in plain Python from the rows themselves."""
+"""The answers to the questions of docs/queries, computed in plain Python from the rows."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _day(millis: int | None) -> Any:
 
 
 def _share(values: Sequence[int], share: float, unit: int) -> float | None:
-    """The value below which that share lies, between two values in proportion; None where there is no value."""
+    """The quantile of the values, interpolated; None without values."""
     if not values:
         return None
     ordered = sorted(values)

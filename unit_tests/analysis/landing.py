@@ -1,4 +1,4 @@
-"""Rows as Drift has them, and the DuckDB file that `make demo` makes of such rows."""
+"""Rows of Drift, and the DuckDB file that `make demo` creates from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Rows = dict[str, list[Row]]
 """The rows of each stream."""
 
 DAY = 86_400_000
-# Any Wednesday: the rows below are made by hand and ask no clock.
+# A Wednesday: the rows below are written by hand and don't depend on the clock.
 NOON = 1_772_625_600_000
 
 
 def rows_of(drift: Drift) -> Rows:
-    """What a complete sync delivers of every stream, with the metrics as fields, as the connector gives them."""
+    """The rows of every stream in a complete sync, with metrics as fields, like the connector's."""
     rows = {stream: list(drift.expected(stream)) for stream in PRIMARY_KEYS}
     rows["conversation_metrics"] = [
         {"conversationId": row["conversationId"]}
@@ -33,7 +33,7 @@ def rows_of(drift: Drift) -> Rows:
 
 
 def seeded() -> Rows:
-    """A Drift of some size to which the usual happened: what is deleted is still named by other rows."""
+    """A Drift with typical changes: other rows still refer to deleted ones."""
     drift = Drift(seed=11, conversations=400, accounts=80, users=14, meetings=150, history_days=120)
     known = sorted(drift.keys("conversations"))
     for conversation in known[:5]:
@@ -50,15 +50,15 @@ def seeded() -> Rows:
 
 
 def empty() -> Rows:
-    """A Drift that holds nothing."""
+    """A Drift without rows."""
     nothing = Drift(accounts=0, conversations=0, users=0, meetings=0, teams=0, playbooks=0, landing_pages=0)
     return rows_of(nothing) | {"contact_attributes": [], "conversation_stats": []}
 
 
 def odd() -> Rows:
-    """Few rows, made by hand, in which each null, gap and repeat decides a figure."""
+    """A few rows, written by hand, in which each null, gap and duplicate affects a result."""
     ada, ben, bot, idle = 1, 2, 3, 4
-    # Users who were deleted: one of them wrote nothing that is kept, one is no participant.
+    # Deleted users: one has no remaining message, one is not a participant.
     gone, silent, unlisted = 99, 98, 97
     asks = {"id": 50, "type": "contact"}
     rows = empty()
@@ -70,7 +70,7 @@ def odd() -> Rows:
     ]
     rows["conversations"] = [
         {"id": 10, "status": "open", "contactId": 50, "inboxId": 7, "createdAt": NOON, "updatedAt": NOON},
-        # Sunday, the last millisecond of a week, and the first one of the next.
+        # The last millisecond of a week, on a Sunday, and the first one of the next week.
         {"id": 11, "status": "open", "contactId": 51, "inboxId": 7, "createdAt": NOON + 4 * DAY + DAY // 2 - 1},
         {"id": 12, "status": "bulk_sent", "contactId": 50, "inboxId": 7, "createdAt": NOON + 4 * DAY + DAY // 2},
         {"id": 13, "status": None, "inboxId": None, "createdAt": NOON},
@@ -97,7 +97,7 @@ def odd() -> Rows:
         {"slug": "b", "agentId": ada, "status": "CANCELED", "conversationId": 12, "slotStart": NOON + 3 * DAY},
         {"slug": "c", "agentId": gone, "status": None, "conversationId": 14, "slotStart": None},
         {"slug": "d", "agentId": gone, "status": "ACTIVE", "conversationId": None, "slotStart": NOON + DAY},
-        # Booked in a conversation that no playbook began.
+        # Booked in a conversation without a playbook.
         {"slug": "e", "agentId": ben, "status": "ACTIVE", "conversationId": 15, "slotStart": NOON + DAY},
     ]
     rows["teams"] = [
@@ -107,23 +107,23 @@ def odd() -> Rows:
         {"id": 4},
     ]
     said: list[tuple[int | None, int | None, Row | None, str | None]] = [
-        # A note and a bot that only the list of users knows come before the person.
+        # A note, and a bot that only the list of users identifies, come before the person.
         (10, 1_000, asks, "chat"),
         (10, 2_500, {"id": bot, "type": "user"}, "chat"),
         (10, 3_000, {"id": ada, "type": "user", "bot": False}, "private_note"),
         (10, 64_000, {"id": ada, "type": "user"}, "chat"),
         (10, 65_000, asks, "chat"),
         (10, 66_000, {"id": ben, "type": "user"}, None),
-        # Mail that an agent sent first; nobody answers the contact.
+        # An agent wrote first; nobody answers the contact.
         (11, 0, {"id": ben, "type": "user"}, "chat"),
         (11, 5_000, asks, "chat"),
-        # No author, an empty one, a bot that was deleted, a user without id.
+        # No author, an empty one, a deleted bot, a user without an ID.
         (12, 0, asks, "chat"),
         (12, 1_000, None, "chat"),
         (12, 2_000, {}, "chat"),
         (12, 3_000, {"id": 95, "type": "user", "bot": True}, "chat"),
         (12, 20_000, {"type": "user"}, "chat"),
-        # A user who was deleted is a person; a message without time is no first one.
+        # A deleted user counts as a person; a message without a time is never the first one.
         (13, None, asks, "chat"),
         (13, 500, {"id": gone, "type": "user"}, "chat"),
         (13, 1_000, asks, None),
@@ -173,7 +173,7 @@ def odd() -> Rows:
 
 @contextmanager
 def landed(rows: Rows, folder: Path) -> Iterator[Warehouse]:
-    """A DuckDB file that holds the rows as `make demo` lands them."""
+    """A DuckDB file with the rows, as `make demo` writes them."""
     streams = [
         Stream(table.name, table.schema, table.key, incremental=False, definition={})
         for table in tables()

@@ -1,4 +1,4 @@
-"""docs/erd shows what the manifest says now, column by column and join by join."""
+"""docs/erd matches the manifest, column by column and join by join."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Changed = Callable[..., list[Table]]
 
 @pytest.fixture
 def changed() -> Changed:
-    """Return a function that gives the tables of the manifest with another description of one field."""
+    """Return a function that builds the tables of the manifest with a changed description of one field."""
 
     def change(stream: str, field: str, **other: Any) -> list[Table]:
         parsed: Any = deepcopy(manifest())
@@ -29,14 +29,14 @@ def changed() -> Changed:
     return change
 
 
-def test_the_files_are_what_the_manifest_says() -> None:
-    """The files of docs/erd are as `make erd` writes them now."""
+def test_the_files_are_up_to_date() -> None:
+    """The files of docs/erd are those that `make erd` writes."""
     stale = [path.name for path, text in files().items() if path.read_text(encoding="utf-8") != text]
     assert stale == [], "run `make erd`"
 
 
-def test_a_description_makes_a_join(changed: Changed) -> None:
-    """Words in a description are a line of the diagram and a Ref."""
+def test_a_description_creates_a_join(changed: Changed) -> None:
+    """The right words in a description create a line in the diagram and a Ref."""
     found = changed("landing_pages", "playbookName", description=f"Name of it; {PLANTED}, now and then.")
     assert "Ref: landing_pages.playbookName > teams.id\n" in dbml(found)
     assert 'teams ||--o{ landing_pages : "id = playbookName"\n' in mermaid.page(found)
@@ -44,7 +44,7 @@ def test_a_description_makes_a_join(changed: Changed) -> None:
 
 
 def test_each_join_of_a_description_is_written() -> None:
-    """As many as the manifest names targets, lists and objects inside of fields included."""
+    """Every join in the descriptions is written, including lists and objects inside fields."""
     named = re.findall(r"joins? to (\w+\.\w+)(?: or (\w+\.\w+))?", MANIFEST.read_text(encoding="utf-8"), re.IGNORECASE)
     targets = sorted(target for pair in named for target in pair if target)
     written, drawn = dbml(tables()), mermaid.page(tables())
@@ -59,7 +59,7 @@ def test_each_join_of_a_description_is_written() -> None:
 
 
 def test_a_join_inside_a_list_is_one_to_many(changed: Changed) -> None:
-    """A field of the objects of an array joins by its path."""
+    """A field of the objects in an array joins by its path."""
     items = {"type": "object", "properties": {"id": {"type": "integer", "description": PLANTED}}}
     found = changed("teams", "members", description="Those in it.", items=items)
     assert "Ref: teams.members <> teams.id // by members.id\n" in dbml(found)
@@ -67,9 +67,9 @@ def test_a_join_inside_a_list_is_one_to_many(changed: Changed) -> None:
 
 
 @pytest.mark.parametrize("target", ["users.email", "bosses.id", "meetings.slug"])
-def test_a_join_to_no_key_is_an_error(target: str, changed: Changed) -> None:
-    """A description that names no key, no table or half a key is refused."""
-    with pytest.raises(ErdError, match=rf"^teams\.owner joins to {target}, which is no key\.$"):
+def test_an_invalid_join_is_an_error(target: str, changed: Changed) -> None:
+    """A description with an unknown table or an incomplete or unknown key is refused."""
+    with pytest.raises(ErdError, match=rf"^teams\.owner joins to {target}, which is not a key\.$"):
         changed("teams", "owner", description=f"joins to {target}")
 
 

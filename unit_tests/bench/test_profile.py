@@ -1,4 +1,4 @@
-"""How the benchmarks count what py-spy saw."""
+"""How the benchmarks count py-spy's samples."""
 
 from tools.bench.profile import PYTHON, counted
 
@@ -8,8 +8,8 @@ COMPONENT = "rows_of (/x/components.py:12)"
 START = "_bootstrap (/x/lib/python3.11/threading.py:1002)"
 
 
-def test_a_look_counts_for_the_innermost_function_that_is_not_pythons() -> None:
-    """What a function calls in Python's own library is its own time, wherever it was called from."""
+def test_a_sample_counts_for_the_innermost_function_outside_python() -> None:
+    """The time of Python's own library counts for the function that called it."""
     assert counted(
         [
             f"{START};{CDK};{COPY};{COPY} 3",
@@ -20,8 +20,8 @@ def test_a_look_counts_for_the_innermost_function_that_is_not_pythons() -> None:
     ) == {("airbyte_cdk", "read"): 4, ("components.py", "rows_of"): 2, ("orjson", "loads"): 4}
 
 
-def test_what_nobody_called_is_pythons() -> None:
-    """Frames without a file, of the import system for one, and stacks of Python alone are nobody's."""
+def test_other_samples_count_for_python() -> None:
+    """Frames without a file, such as the import system, and stacks of Python alone count for Python."""
     assert counted([f"{START} 1", "_find_and_load (<frozen importlib._bootstrap>:1176) 5", "<module> 1"]) == {
         (PYTHON, ""): 7
     }

@@ -1,4 +1,4 @@
-"""A client that reads the sandbox as Drift's documentation says."""
+"""A client that reads the sandbox as Drift documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_PAGES = 200
 
 
 class Client:
-    """Asks one sandbox over one keep-alive session."""
+    """Sends requests to one sandbox in one session."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -32,7 +32,7 @@ class Client:
         return self.session.post(self.sandbox.url + path, timeout=10, **more)
 
     def walk_links(self, limit: int = 50, meanwhile: Callable[[], object] | None = None) -> list[dict[str, Any]]:
-        """Follow `links.next` by its token until none is named or an empty page names nothing new."""
+        """Follow the token in `links.next` until it is missing or an empty page repeats it."""
         rows: list[dict[str, Any]] = []
         token = ""
         for _ in range(_MOST_PAGES):
@@ -46,10 +46,10 @@ class Client:
             token = following
             if meanwhile:
                 meanwhile()
-        raise AssertionError("the walk does not end")
+        raise AssertionError("the pages do not end")
 
     def walk_next(self, limit: int = 50, meanwhile: Callable[[], object] | None = None) -> list[dict[str, Any]]:
-        """Follow `pagination.next` until it is missing, `more` is false, or an empty page names nothing new."""
+        """Follow `pagination.next` until it is missing, `more` is false, or an empty page repeats it."""
         rows: list[dict[str, Any]] = []
         offset = ""
         for _ in range(_MOST_PAGES):
@@ -63,7 +63,7 @@ class Client:
             offset = following
             if meanwhile:
                 meanwhile()
-        raise AssertionError("the walk does not end")
+        raise AssertionError("the pages do not end")
 
     def walk_accounts(self, size: int) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ class Client:
             if not following or (onwards == path and not data["accounts"]):
                 return rows
             path = onwards
-        raise AssertionError("the walk does not end")
+        raise AssertionError("the pages do not end")
 
     def walk_messages(self, conversation_id: int) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ class Client:
             if not answer["pagination"]["more"] or not answer["pagination"].get("next"):
                 return rows
             offset = answer["pagination"]["next"]
-        raise AssertionError("the walk does not end")
+        raise AssertionError("the pages do not end")
 
 
 Start = Callable[..., Client]

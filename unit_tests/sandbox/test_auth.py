@@ -1,4 +1,4 @@
-"""Tokens: scopes, lives, OAuth with rotation, and token_info."""
+"""Tokens: scopes, lifetimes, OAuth with rotation, and token_info."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def call(client: Client, method: str, path: str, headers: dict[str, str]) -> req
 
 @pytest.mark.parametrize("header", [{}, bearer("other"), {"Authorization": "Basic sandbox-token"}, bearer("")])
 def test_every_endpoint_but_the_token_one_needs_a_token(start: Start, header: dict[str, str]) -> None:
-    """No token, an unknown one and another kind are all 401, before anything else is looked at."""
+    """No token, an unknown token and another scheme return 401, before anything else is checked."""
     client = start()
     for endpoint in ENDPOINTS:
         answer = call(client, endpoint.method, endpoint.path, header)
@@ -44,7 +44,7 @@ def test_every_endpoint_but_the_token_one_needs_a_token(start: Start, header: di
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_every_endpoint_needs_its_scope(start: Start, status: Any) -> None:
-    """A token with every scope but the right one is refused, a token with the right one alone is not."""
+    """A token with all scopes but the right one is refused; a token with only the right one is accepted."""
     tokens = {f"without-{scope}": tuple(set(ALL_SCOPES) - {scope}) for scope in ALL_SCOPES}
     tokens |= {f"only-{scope}": (scope,) for scope in ALL_SCOPES}
     client = start(None, Options(rate_limit=None, tokens=tokens, missing_scope_status=status))
@@ -61,12 +61,12 @@ def test_every_endpoint_needs_its_scope(start: Start, status: Any) -> None:
 
 
 def test_bearer_may_be_lower_case(start: Start) -> None:
-    """Drift's own sample writes it so."""
+    """The scheme may be lowercase, as in Drift's own sample."""
     assert call(start(), "GET", "/users/list", {"Authorization": "bearer sandbox-token"}).status_code == 200
 
 
-def test_a_private_token_can_wear_out(start: Start) -> None:
-    """After so many requests it is refused, another one is not."""
+def test_a_private_token_expires_after_some_requests(start: Start) -> None:
+    """After the given number of requests a private token is refused; another token still works."""
     tokens = {"first": ALL_SCOPES, "second": ALL_SCOPES}
     client = start(None, Options(rate_limit=None, tokens=tokens, token_uses=3))
     statuses = [call(client, "GET", "/users/list", bearer("first")).status_code for _ in range(5)]
@@ -75,7 +75,7 @@ def test_a_private_token_can_wear_out(start: Start) -> None:
 
 
 def test_tokens_expire_by_the_clock() -> None:
-    """Private tokens count from the start, issued ones from their issue."""
+    """Private tokens expire some time after the start, issued tokens some time after their issue."""
     now = [100.0]
     authority = Authority(clock=lambda: now[0])
     options = Options(token_seconds=10, access_token_seconds=20)
@@ -94,7 +94,7 @@ def test_tokens_expire_by_the_clock() -> None:
 
 
 def test_a_revoked_token_is_refused(start: Start) -> None:
-    """Revocation takes effect with the next request."""
+    """A revoked token is refused from the next request on."""
     client = start()
     assert client.get("/users/list").status_code == 200
     client.sandbox.authority.revoke("sandbox-token")
@@ -102,7 +102,7 @@ def test_a_revoked_token_is_refused(start: Start) -> None:
 
 
 def test_refresh_tokens_rotate(start: Start) -> None:
-    """Each refresh answers new tokens; the used refresh token is dead, the new one works once."""
+    """Each refresh returns new tokens; the used refresh token no longer works, and the new one works once."""
     client = start()
     first = client.post("/oauth2/token", data=REFRESH).json()
     assert first == {
@@ -121,7 +121,7 @@ def test_refresh_tokens_rotate(start: Start) -> None:
 
 
 def test_refresh_tokens_can_stay(start: Start) -> None:
-    """Without rotation the same refresh token works again and again."""
+    """Without rotation, the same refresh token works repeatedly."""
     client = start(None, Options(rotate_refresh_tokens=False))
     answers = [client.post("/oauth2/token", data=REFRESH).json() for _ in range(3)]
     assert {answer["refresh_token"] for answer in answers} == {"sandbox-refresh-1"}
@@ -129,7 +129,7 @@ def test_refresh_tokens_can_stay(start: Start) -> None:
 
 
 def test_a_code_is_exchanged_once(start: Start) -> None:
-    """The authorization code gives a refresh token that works, and is spent."""
+    """The authorization code gives a working refresh token, and works only once."""
     client = start()
     form = REFRESH | {"grant_type": "authorization_code", "code": "sandbox-code"}
     answer = client.post("/oauth2/token", data=form)
@@ -141,8 +141,8 @@ def test_a_code_is_exchanged_once(start: Start) -> None:
     )
 
 
-def test_issued_tokens_wear_out_and_have_scopes(start: Start) -> None:
-    """`access_token_uses` and `oauth_scopes` hold for issued tokens alone; a refresh gives a fresh one."""
+def test_issued_tokens_expire_and_have_scopes(start: Start) -> None:
+    """`access_token_uses` and `oauth_scopes` apply only to issued tokens; a refresh gives a new token."""
     client = start(None, Options(access_token_uses=2, oauth_scopes=("user_read",)))
     answer = client.post("/oauth2/token", data=REFRESH).json()
     statuses = [call(client, "GET", "/users/list", bearer(answer["access_token"])).status_code for _ in range(3)]
@@ -165,21 +165,21 @@ def test_issued_tokens_wear_out_and_have_scopes(start: Start) -> None:
     ],
 )
 def test_wrong_grants_are_refused(start: Start, change: dict[str, str], status: int) -> None:
-    """A wrong client is 401, a wrong grant 400, and neither issues anything."""
+    """A wrong client returns 401, a wrong grant 400, and neither gets a token."""
     client = start()
     assert client.post("/oauth2/token", data=REFRESH | change).status_code == status
     assert client.sandbox.authority.refreshes == 0
 
 
 def test_the_token_call_is_a_form(start: Start) -> None:
-    """JSON, Drift's form of 2018, is refused; its names in the answer are an option."""
+    """A JSON body, Drift's format of 2018, is refused; an option selects the field names of the response."""
     client = start(None, Options(oauth_names="camel"))
     assert client.post("/oauth2/token", json=REFRESH).status_code == 400
     assert {"accessToken", "refreshToken"} < set(client.post("/oauth2/token", data=REFRESH).json())
 
 
-def test_token_info_tells_scopes_and_life(start: Start) -> None:
-    """The documented flat object: 0 for a token that does not expire, milliseconds for one that does."""
+def test_token_info_shows_scopes_and_lifetime(start: Start) -> None:
+    """The response is the documented flat object; the lifetime is in milliseconds, 0 if it is unlimited."""
     client = start(None, Options(tokens={"sandbox-token": ("user_read", "account_read")}))
     info = client.post("/app/token_info", json={"access_token": "sandbox-token"}).json()
     assert (info["scope"], info["expires_in"], info["token_type"]) == ("user_read account_read", 0, "bearer")
@@ -190,7 +190,7 @@ def test_token_info_tells_scopes_and_life(start: Start) -> None:
 
 
 def test_token_info_needs_header_and_body(start: Start) -> None:
-    """A bad header is 401, a bad body 400, and the option refuses every body."""
+    """A bad header returns 401, a bad body 400, and an option refuses every body."""
     client = start()
     body = {"access_token": "sandbox-token"}
     assert call(client, "POST", "/app/token_info", bearer("other")).status_code == 401
@@ -203,13 +203,13 @@ def test_token_info_needs_header_and_body(start: Start) -> None:
 
 
 def test_one_scope_is_enough_for_token_info(start: Start) -> None:
-    """The connection check works whatever the token may read."""
+    """token_info works with any scope, so the connection check does too."""
     client = start(Drift(conversations=1), Options(tokens={"sandbox-token": ()}))
     assert client.post("/app/token_info", json={"access_token": "sandbox-token"}).json()["scope"] == ""
 
 
 def test_the_journal_names_tokens(start: Start) -> None:
-    """A known token by its name, another one as unknown, none as None."""
+    """The journal shows a known token by its name, another one as unknown, and no token as None."""
     client = start(None, UNLIMITED)
     for header in (bearer("sandbox-token"), bearer("a-real-one"), {}):
         call(client, "GET", "/users/list", header)

@@ -1,4 +1,4 @@
-"""The server and openapi.yaml say the same: proven by generated requests, by real rows, and by breaking an answer."""
+"""The server matches openapi.yaml: tests with generated requests, real rows, and broken responses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OPTIONS = Options(rate_limit=None, reports_per_minute=None, over_limit="refuse")
 TOKEN = {"Authorization": "Bearer sandbox-token"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SCHEMA = schemathesis.openapi.from_path(CONTRACT)
-# Drift ignores parameters that it does not know, so those are nothing to refuse.
+# Drift ignores unknown parameters, so they are not errors.
 SCHEMA.config.generation.allow_extra_parameters = False
 OPERATIONS: list[Any] = [found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)]
 CHECKS = [
@@ -83,7 +83,7 @@ def contract(sandbox: Sandbox) -> Any:
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_generated_requests_are_answered_as_documented(sandbox: Sandbox, operation: Any, mode: GenerationMode) -> None:
-    """Whatever fits the contract, or misses it, gets a documented status, content type and body."""
+    """Valid and invalid requests get a documented status, content type and body."""
 
     @settings(
         max_examples=3 if mode.is_negative else 8,
@@ -102,14 +102,14 @@ def test_generated_requests_are_answered_as_documented(sandbox: Sandbox, operati
     assert sandbox.journal.count() > 0
 
 
-def test_every_route_is_documented_and_the_other_way_round() -> None:
-    """The route table and openapi.yaml name the same operations."""
+def test_routes_and_contract_have_the_same_operations() -> None:
+    """The route table and openapi.yaml contain the same operations."""
     served = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     assert served == set(documented())
 
 
 def test_scopes_are_those_of_the_contract() -> None:
-    """What a token needs stands equal in both; together they are all scopes there are."""
+    """Each endpoint and openapi.yaml require the same scope, and together they require every scope."""
     served = {(one.method, one.path): None if not one.token else [one.scope] if one.scope else [] for one in ENDPOINTS}
     written = {
         key: next(iter(operation["security"][0].values())) if "security" in operation else None
@@ -121,7 +121,7 @@ def test_scopes_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("path", sorted({endpoint.path for endpoint in ENDPOINTS}))
 def test_undocumented_methods_are_refused(sandbox: Sandbox, path: str) -> None:
-    """Every other method answers 405 and names the allowed one."""
+    """Any other method returns 405 and the allowed method."""
     allowed = {method for method, known in documented() if known == path}
     url = sandbox.url + path.replace("{conversationId}", "1").replace("{contactId}", "1").replace("{accountId}", "1")
     refused = {method: requests.request(method, url, headers=TOKEN, timeout=10) for method in METHODS}
@@ -131,7 +131,7 @@ def test_undocumented_methods_are_refused(sandbox: Sandbox, path: str) -> None:
 
 
 def test_unknown_paths_are_not_found(sandbox: Sandbox) -> None:
-    """The paths that published connectors ask for do not exist."""
+    """The paths that published connectors request do not exist."""
     for path in ("/conversations", "/users", "/inboxes"):
         response = requests.get(sandbox.url + path, headers=TOKEN, timeout=10)
         assert (response.status_code, response.json()["error"]["type"]) == (404, "not_found"), path
@@ -139,7 +139,7 @@ def test_unknown_paths_are_not_found(sandbox: Sandbox) -> None:
 
 
 def ask(contract: Any, path: str, method: str = "GET", **parts: Any) -> requests.Response:
-    """Ask for something real and hold the answer against the contract."""
+    """Request real data, and validate the response against the contract."""
     case = contract[path][method].Case(**parts)
     response: Any = case.call(headers=TOKEN)
     case.validate_response(response, checks=CHECKS)
@@ -147,7 +147,7 @@ def ask(contract: Any, path: str, method: str = "GET", **parts: Any) -> requests
 
 
 def test_rows_conform(contract: Any, drift: Drift) -> None:
-    """Rows of every stream, as the API sends them, fit their schema."""
+    """The rows of every stream conform to their schema."""
     for row in list(drift.expected("conversations"))[::3]:
         ask(contract, "/conversations/{conversationId}", path_parameters={"conversationId": row["id"]})
         ask(contract, "/conversations/{conversationId}/messages", path_parameters={"conversationId": row["id"]})
@@ -172,7 +172,7 @@ def test_rows_conform(contract: Any, drift: Drift) -> None:
 
 @pytest.mark.parametrize(("paging", "last_page"), list(itertools.product(get_args(Paging), get_args(LastPage))))
 def test_every_form_of_paging_conforms(sandbox: Sandbox, contract: Any, paging: Any, last_page: Any) -> None:
-    """First, last and following pages fit the contract in each form that an option offers."""
+    """First, middle and last pages conform to the contract with every pagination option."""
     sandbox.options = replace(OPTIONS, paging=paging, last_page=last_page)
     first = {"limit": 50} if paging == "next" else {"limit": 100, "page_token": ""}
     answer = ask(contract, "/conversations/list", query=first).json()
@@ -198,7 +198,7 @@ def test_every_form_of_paging_conforms(sandbox: Sandbox, contract: Any, paging: 
     ],
 )
 def test_the_contract_is_strict_enough_to_fail(sandbox: Sandbox, contract: Any, spoil: Any) -> None:
-    """An answer that Drift would not send does not pass as one."""
+    """A response that Drift would not send does not conform."""
     sandbox.faults = [Fault("/conversations/list", "body", change=spoil)]
     with pytest.raises(FailureGroup):
         ask(contract, "/conversations/list", query={"limit": 5})

@@ -1,4 +1,4 @@
-"""The seeded Drift: equal for equal arguments, ordered, consistent between streams, and true to every change."""
+"""The seeded Drift: the same for the same arguments, ordered, consistent between streams, and correct after changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def place(row: Row) -> tuple[int, int]:
 
 
 def pages_from(drift: Drift, limit: int, statuses: tuple[str, ...] = ()) -> list[Row]:
-    """Walk the list by offsets."""
+    """Read the list by offsets."""
     rows: list[Row] = []
     while True:
         page = drift.conversations_from(len(rows), limit, statuses)
@@ -38,7 +38,7 @@ def pages_from(drift: Drift, limit: int, statuses: tuple[str, ...] = ()) -> list
 
 
 def pages_after(drift: Drift, limit: int, statuses: tuple[str, ...] = ()) -> list[Row]:
-    """Walk the list by places."""
+    """Read the list by places."""
     rows: list[Row] = []
     after = None
     while True:
@@ -52,7 +52,7 @@ def pages_after(drift: Drift, limit: int, statuses: tuple[str, ...] = ()) -> lis
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_equal_arguments_give_equal_rows(stream: str) -> None:
-    """Two Drifts of one seed are the same Drift."""
+    """Two Drifts with the same seed have the same rows."""
     first, second = (Drift(7, now=NOW, conversations=90, accounts=9) for _ in range(2))
     assert list(first.expected(stream)) == list(second.expected(stream))
 
@@ -61,14 +61,14 @@ def test_equal_arguments_give_equal_rows(stream: str) -> None:
     "stream", ["accounts", "conversations", "messages", "contacts", "conversation_metrics", "teams"]
 )
 def test_another_seed_gives_other_rows(stream: str) -> None:
-    """The seed reaches every kind of row."""
+    """A different seed changes every kind of row."""
     assert list(Drift(1, now=NOW).expected(stream)) != list(Drift(2, now=NOW).expected(stream))
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 64, 257, 1_234])
 @pytest.mark.parametrize("ties", [0, 2, 200])
 def test_the_list_is_ordered_and_complete(size: int, ties: int) -> None:
-    """Newest first by (updatedAt, id), each id once, nothing after now, whatever way the list is walked."""
+    """Both ways of reading give each ID once, sorted by (updatedAt, id) newest first, and nothing after now."""
     drift = Drift(conversations=size, ties=min(ties, size), now=NOW)
     rows = list(drift.expected("conversations"))
     assert len({row["id"] for row in rows}) == len(rows) == drift.count("conversations") == size
@@ -81,13 +81,13 @@ def test_the_list_is_ordered_and_complete(size: int, ties: int) -> None:
 
 
 def test_ids_do_not_follow_the_order_of_the_list() -> None:
-    """Whoever takes a higher id for a later change is wrong, as in Drift."""
+    """A higher ID is not always a later change, as in Drift."""
     ids = list(Drift(conversations=500, now=NOW).keys("conversations"))
     assert sorted(ids, reverse=True) != ids
 
 
-def test_ids_are_as_wide_as_drifts() -> None:
-    """Ids pass 2^31, those of contacts and messages 2^32."""
+def test_ids_are_as_large_as_drifts() -> None:
+    """IDs exceed 2^31; those of contacts and messages exceed 2^32."""
     drift = Drift(now=NOW, conversations=50)
     assert min(drift.keys("conversations")) > 2**31
     assert min(drift.keys("contacts")) > 2**32
@@ -96,7 +96,7 @@ def test_ids_are_as_wide_as_drifts() -> None:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_keys_are_unique_and_counted(stream: str) -> None:
-    """A stream has as many rows as `count` says, each with another key."""
+    """A stream has as many rows as `count` returns, each with a different key."""
     drift = Drift(conversations=700, accounts=70, users=30, now=None, meetings=200)
     emails = [row["attributes"]["email"] for row in drift.expected("contacts") if "email" in row["attributes"]]
     keys = list(drift.keys(stream, emails=sorted(set(emails))))
@@ -105,7 +105,7 @@ def test_keys_are_unique_and_counted(stream: str) -> None:
 
 
 def test_unknown_streams_are_refused() -> None:
-    """`token_info` is no data of Drift's, a misspelling neither."""
+    """Neither `token_info` nor a misspelled stream has rows."""
     with pytest.raises(ValueError, match="no stream 'token_info'"):
         Drift().expected("token_info")
 
@@ -122,14 +122,14 @@ def test_unknown_streams_are_refused() -> None:
         ({"conversations": 20_000_000, "history_days": 3}, "raise history_days"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(sizes: dict[str, Any], message: str) -> None:
-    """The error names the argument."""
+def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> None:
+    """The error names the invalid argument."""
     with pytest.raises(ValueError, match=message):
         Drift(**sizes)
 
 
-def test_a_million_conversations_take_no_memory() -> None:
-    """Rows are computed when asked for: start, first and last page stay below a few megabytes."""
+def test_a_million_conversations_take_little_memory() -> None:
+    """Rows are computed on request: the first and last page of a large Drift take a few megabytes at most."""
     tracemalloc.start()
     drift = Drift(conversations=1_000_000)
     newest, oldest = drift.conversations_from(0, 50), drift.conversations_from(999_990, 50)
@@ -141,8 +141,8 @@ def test_a_million_conversations_take_no_memory() -> None:
     assert peak < 12_000_000
 
 
-def test_messages_lie_within_their_conversation() -> None:
-    """Oldest first, from createdAt on, none after updatedAt, by the contact or by a known user."""
+def test_messages_are_within_their_conversation() -> None:
+    """Messages are sorted, lie between createdAt and updatedAt, and come from the contact or a known user."""
     drift = Drift(conversations=400, now=NOW)
     users = set(drift.keys("users"))
     for row in drift.expected("conversations"):
@@ -158,21 +158,21 @@ def test_messages_lie_within_their_conversation() -> None:
 
 
 @pytest.mark.parametrize("mean", [0, 0.5, 1, 3, 6, 12])
-def test_threads_have_the_mean_asked_for(mean: float) -> None:
-    """The number of messages follows the argument within a tenth."""
+def test_threads_have_the_given_mean(mean: float) -> None:
+    """The mean number of messages is within a tenth of the argument."""
     drift = Drift(conversations=20_000, messages_per_conversation=mean, now=NOW)
     assert drift.count("messages") / 20_000 == pytest.approx(mean, rel=0.1)
 
 
 def test_some_threads_need_several_pages() -> None:
-    """Exactly one full page, one row more, two full pages, and three pages occur."""
+    """Some threads have one full page, one row more, two full pages, and three pages."""
     drift = Drift(conversations=200, now=NOW)
     lengths = Counter(len(drift.messages(key) or ()) for key in drift.keys("conversations"))
     assert all(lengths[length] for length in (0, 1, 50, 51, 100, 120)), lengths
 
 
-def test_answers_come_as_fast_as_people_and_bots_answer() -> None:
-    """Bots answer within seconds; the median first answer of an agent takes minutes, and some take an hour."""
+def test_bots_answer_in_seconds_and_agents_in_minutes() -> None:
+    """Bots answer within seconds; an agent's median first answer takes minutes, and some take an hour."""
     drift = Drift(conversations=2_000, now=NOW)
     bots = {row["id"] for row in drift.expected("users") if row["bot"]}
     human, bot = [], []
@@ -189,8 +189,8 @@ def test_answers_come_as_fast_as_people_and_bots_answer() -> None:
     assert max(human) > 3_600_000
 
 
-def test_most_happens_in_office_hours_and_grows() -> None:
-    """Two thirds of the changes fall on weekdays from 13 to 22 UTC, and the last year has more than the first."""
+def test_most_changes_are_in_office_hours_and_recent() -> None:
+    """Two thirds of the changes are on weekdays from 13 to 22 UTC, and the last year has more than the first."""
     times = [row["updatedAt"] for row in Drift(conversations=5_000, now=NOW).expected("conversations")]
     moments = [datetime.fromtimestamp(at / 1000, UTC) for at in times]
     assert sum(at.weekday() < 5 and 13 <= at.hour < 22 for at in moments) / len(moments) > 0.6
@@ -199,14 +199,14 @@ def test_most_happens_in_office_hours_and_grows() -> None:
 
 
 def test_load_differs_between_agents() -> None:
-    """The busiest agent takes several times as many conversations as the least busy one."""
+    """The busiest agent has several times as many conversations as the least busy one."""
     drift = Drift(conversations=3_000, now=NOW)
     load = Counter(user for row in drift.expected("conversation_details") for user in row.get("participants", ()))
     assert load.most_common()[0][1] > 3 * load.most_common()[-1][1]
 
 
 def test_keys_are_absent_when_unset() -> None:
-    """Each optional key is there on some rows and missing on others; none is null."""
+    """Each optional key is present in some rows and missing in others; none is null."""
     drift = Drift(conversations=1_500, accounts=200, users=40, meetings=300, teams=6)
     optional = {
         "conversations": {"inboxId"},
@@ -224,8 +224,8 @@ def test_keys_are_absent_when_unset() -> None:
         assert not any(value is None for row in rows for value in row.values()), stream
 
 
-def test_list_rows_lack_what_only_details_have() -> None:
-    """Participants, tags and playbook are not in the list; everything else is equal."""
+def test_list_rows_lack_the_fields_of_details() -> None:
+    """The list has no participants, tags and playbook; all other fields are equal."""
     drift = Drift(now=NOW)
     details = {row["id"]: row for row in drift.expected("conversation_details")}
     for row in drift.expected("conversations"):
@@ -233,8 +233,8 @@ def test_list_rows_lack_what_only_details_have() -> None:
         assert row.items() <= details[row["id"]].items()
 
 
-def test_contacts_are_as_awkward_as_drifts() -> None:
-    """Shared by conversations, sometimes anonymous, with case twins, mixed id types, and attributes of every type."""
+def test_contacts_are_as_irregular_as_drifts() -> None:
+    """Some contacts are shared, anonymous or differ in case only, and IDs and attributes have several types."""
     drift = Drift(conversations=1_000, now=NOW)
     contacts = list(drift.expected("contacts"))
     shared = Counter(row["contactId"] for row in drift.expected("conversations"))
@@ -253,20 +253,20 @@ def test_contacts_are_as_awkward_as_drifts() -> None:
 
 
 def test_contacts_are_created_before_their_conversations() -> None:
-    """A contact is there before it talks."""
+    """A contact is older than its conversations."""
     drift = Drift(conversations=600, now=NOW)
     created = {row["id"]: row["createdAt"] for row in drift.expected("contacts")}
     assert all(created[row["contactId"]] < row["createdAt"] for row in drift.expected("conversations"))
 
 
 def test_custom_properties_have_many_types() -> None:
-    """Values of an account's properties are strings, numbers, lists, objects and null."""
+    """The values of account properties are strings, numbers, lists, objects and null."""
     values = [one["value"] for row in Drift(now=NOW).expected("accounts") for one in row.get("customProperties", ())]
     assert {type(value) for value in values} == {str, int, float, list, dict, type(None)}
 
 
-def test_only_made_up_persons_and_addresses() -> None:
-    """Every address, IP and telephone number comes from a range that is reserved for examples."""
+def test_all_persons_and_addresses_are_fictional() -> None:
+    """Every email address, IP address and telephone number is in a range reserved for examples."""
     drift = Drift(conversations=300, accounts=60, users=30, meetings=60)
     text = "\n".join(json.dumps(row, ensure_ascii=False) for stream in STREAMS for row in drift.expected(stream))
     assert all(host.endswith("example.com") for host in re.findall(r"@([\w.-]+)", text) if "." in host)
@@ -283,7 +283,7 @@ def test_only_made_up_persons_and_addresses() -> None:
 
 
 def test_metrics_agree_with_the_messages() -> None:
-    """A report counts what the message stream holds, before and after a change."""
+    """A report matches the messages before and after a change."""
     drift = Drift(conversations=120, now=NOW)
     bots = {row["id"] for row in drift.expected("users") if row["bot"]}
     changed = list(islice(drift.keys("conversations"), 5))
@@ -303,7 +303,7 @@ def test_metrics_agree_with_the_messages() -> None:
 
 
 def test_reports_find_their_range() -> None:
-    """`metrics_between` returns the conversations whose updatedAt lies in the range, both ends included."""
+    """`metrics_between` returns the conversations with updatedAt in the range, including both ends."""
     drift = Drift(conversations=300, now=NOW)
     rows = list(drift.expected("conversations"))
     drift.update_conversation(rows[150]["id"], updatedAt=rows[200]["updatedAt"] + 1)
@@ -320,7 +320,7 @@ def test_reports_find_their_range() -> None:
 
 
 def test_meetings_reach_thirty_days_back() -> None:
-    """Older ones exist but are not shown; a range limits further."""
+    """Older meetings exist but are not listed; a range limits the list further."""
     drift = Drift(meetings=400)
     shown = list(drift.expected("meetings"))
     assert 0 < len(shown) < 400
@@ -332,7 +332,7 @@ def test_meetings_reach_thirty_days_back() -> None:
 
 
 def test_a_meeting_in_the_past_of_a_fixed_clock_is_not_shown() -> None:
-    """The history is counted from the real clock, as the connector counts it."""
+    """The limit of 30 days counts from the real clock, as in the connector."""
     assert list(Drift(meetings=50, now=NOW - 400 * 86_400_000).expected("meetings")) == []
 
 
@@ -348,8 +348,8 @@ CHANGES = st.lists(
 
 @given(size=st.integers(0, 130), ties=st.integers(0, 40), changes=CHANGES, limit=st.integers(1, 60))
 @settings(max_examples=30, derandomize=True, deadline=None, database=None)
-def test_the_list_stays_true_under_changes(size: int, ties: int, changes: list[Any], limit: int) -> None:
-    """Whatever changes, both ways of walking give what a sorted list of all rows would."""
+def test_the_list_stays_correct_under_changes(size: int, ties: int, changes: list[Any], limit: int) -> None:
+    """After any change, both ways of reading the list return the rows in sorted order."""
     drift = Drift(conversations=size, ties=min(ties, size), now=NOW, messages_per_conversation=1.0)
     model: dict[int, tuple[tuple[int, int], Row]] = {
         row["id"]: (place(row), row) for row in drift.expected("conversations")
@@ -403,8 +403,8 @@ def test_the_list_stays_true_under_changes(size: int, ties: int, changes: list[A
     assert drift.conversation_stats() == {name: counted[name] for name in ("OPEN", "CLOSED", "PENDING")}
 
 
-def test_a_change_is_later_than_what_was() -> None:
-    """Without a time given, each change gets its own, later than all before it, also if the clock stands behind."""
+def test_a_change_is_later_than_all_earlier_ones() -> None:
+    """Without a given time, each change is later than all earlier ones, even if the clock is behind."""
     drift = Drift(now=(1 << 42) * 2)
     first, second = islice(drift.keys("conversations"), 100, 102)
     times = [drift.touch(first), drift.touch(second), drift.touch(first)]
@@ -413,8 +413,8 @@ def test_a_change_is_later_than_what_was() -> None:
     assert next(iter(drift.keys("conversations"))) == first
 
 
-def test_changed_rows_can_be_odd() -> None:
-    """Any value, a missing key and a string id reach the list."""
+def test_changed_rows_can_have_any_value() -> None:
+    """The list shows any value, a missing key and a string ID."""
     drift = Drift(now=NOW)
     key = next(iter(drift.keys("conversations")))
     drift.update_conversation(key, id=str(key), updatedAt=MISSING, participants=[1], inboxId=None)
@@ -426,7 +426,7 @@ def test_changed_rows_can_be_odd() -> None:
 
 
 def test_messages_can_be_added_and_edited() -> None:
-    """An edit keeps the id and moves the conversation."""
+    """An edit keeps the ID and moves the conversation in the list."""
     drift = Drift(now=NOW)
     key = next(key for key in drift.keys("conversations") if len(drift.messages(key) or ()) > 2)
     before = drift.messages(key) or []
@@ -441,7 +441,7 @@ def test_messages_can_be_added_and_edited() -> None:
 
 
 def test_deleted_rows_are_gone_where_drift_hides_them() -> None:
-    """A conversation is gone everywhere, or by id alone; a contact by id; an account from the list alone."""
+    """A conversation disappears from list and ID or only from ID, a contact from ID, an account only from the list."""
     drift = Drift(now=NOW)
     gone, half, other = islice(drift.keys("conversations"), 3)
     contact = (drift.conversation(other) or {})["contactId"]
@@ -463,8 +463,8 @@ def test_deleted_rows_are_gone_where_drift_hides_them() -> None:
         drift.touch(gone)
 
 
-def test_soft_deleted_accounts_exist_beside_the_listed_ones() -> None:
-    """The list hides them from the start; each can be asked for by id."""
+def test_soft_deleted_accounts_exist_but_are_not_listed() -> None:
+    """The list never shows soft-deleted accounts, but each one has an ID that works."""
     drift = Drift(accounts=100, now=NOW)
     listed = set(drift.keys("accounts"))
     assert len(listed) == 100
@@ -474,7 +474,7 @@ def test_soft_deleted_accounts_exist_beside_the_listed_ones() -> None:
 
 
 def test_rows_can_be_added() -> None:
-    """New accounts, users and contacts are expected from then on."""
+    """Added accounts, users and contacts are expected from then on."""
     drift = Drift(conversations=0, accounts=0, users=0, now=NOW)
     account = drift.add_account(name="New")
     user = drift.add_user(name="New")

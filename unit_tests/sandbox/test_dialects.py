@@ -1,4 +1,4 @@
-"""The dialects of the sandbox: their building blocks, and that each of them changes what is served."""
+"""The dialects of the sandbox: their building blocks, and that each dialect changes requests or responses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def altered(deviation: Deviation, content: Any, request: Asked | None = None) ->
 
 
 def served(deviation: Deviation, request: Asked) -> int:
-    """The status with which a deviation answers in place of the endpoint, 0 where the endpoint answers."""
+    """The status that a deviation returns instead of the endpoint; 0 if the endpoint responds."""
     assert deviation.ask is not None
     answer = deviation.ask(request)
     return answer.status if answer else 0
@@ -76,15 +76,15 @@ def served(deviation: Deviation, request: Asked) -> int:
         (some_rows(lambda row: row | {"id": None}, share=1), {"data": [{"id": 7}]}, {"data": [{"id": None}]}),
     ],
 )
-def test_a_block_changes_the_answer(deviation: Deviation, content: Any, expected: Any) -> None:
-    """Each block does what its name says, and leaves alone what it got."""
+def test_a_block_changes_the_response(deviation: Deviation, content: Any, expected: Any) -> None:
+    """Each building block changes the response as its name says, and does not change its input."""
     before = orjson.dumps(content)
     assert altered(deviation, content) == expected
     assert orjson.dumps(content) == before
 
 
 def test_rows_are_found_where_the_endpoint_puts_them() -> None:
-    """Accounts stand in data.accounts, playbooks at the root."""
+    """Accounts are at data.accounts, playbooks at the root."""
     mark = fields(seen=True)
     assert altered(mark, ACCOUNTS, asked("/accounts"))["data"]["accounts"] == [{"accountId": "1_a", "seen": True}]
     assert altered(mark, [{"id": 1}], asked("/playbooks/list")) == [{"id": 1, "seen": True}]
@@ -95,8 +95,8 @@ def test_rows_are_found_where_the_endpoint_puts_them() -> None:
     }
 
 
-def test_a_refusal_and_an_error_are_left_alone() -> None:
-    """What changes a good answer does not touch a bad one."""
+def test_error_responses_do_not_change() -> None:
+    """A block for successful responses does not change an error response."""
     refused = Answer(403, {"error": {}}, {})
     for deviation in (wrap_in("data"), raw(lambda _: b""), drop("error")):
         assert deviation.alter is not None
@@ -104,14 +104,14 @@ def test_a_refusal_and_an_error_are_left_alone() -> None:
 
 
 def test_a_block_changes_the_query() -> None:
-    """A number is lowered without a word, and nothing is made up where there is none."""
+    """A number is limited silently, and a missing one is not added."""
     large, none = asked(size="65"), asked()
     assert [served(clamp("size", 25), large), served(clamp("size", 25), none)] == [0, 0]
     assert (large.query, none.query) == ({"size": ["25"]}, {})
 
 
 def test_when_a_deviation_applies() -> None:
-    """To every n-th request, to the first of each, to some conversations for ever, or to what a condition says."""
+    """A deviation applies to every nth request, the first of each, some conversations permanently, or a condition."""
     no = refuse(400)
     assert [served(every(3, no), asked(count=count)) for count in range(1, 7)] == [0, 0, 400, 0, 0, 400]
     memory: dict[Any, Any] = {}
@@ -125,7 +125,7 @@ def test_when_a_deviation_applies() -> None:
 
 
 def test_names_and_reasons_are_well_formed() -> None:
-    """A name begins with its area, in kebab case; the reason is one sentence."""
+    """A name starts with its area, in kebab case; the reason is one sentence."""
     for name, dialect in DIALECTS.items():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name), name
         assert dialect.name == name
@@ -135,15 +135,15 @@ def test_names_and_reasons_are_well_formed() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    """The message holds the names that are like it, or says where all of them are."""
+    """The error suggests similar names, or says how to list all of them."""
     with pytest.raises(ValueError, match="no dialect 'list-next-blanc': did you mean list-next-blank"):
         Options(dialects=("list-next-blanc",))
     with pytest.raises(ValueError, match="serve --dialects lists them"):
         Options(dialects=("zzz",))
 
 
-def test_the_command_line_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """--dialects prints each name with its sentence; an unknown --dialect is refused."""
+def test_the_command_line_lists_dialects(capsys: pytest.CaptureFixture[str]) -> None:
+    """--dialects prints each name with its reason; an unknown --dialect is refused."""
     with pytest.raises(SystemExit) as ended:
         main(["serve", "--dialects"])
     assert ended.value.code == 0
@@ -173,25 +173,25 @@ def session() -> Iterator[requests.Session]:
 
 def speak(sandbox: Sandbox, *names: str) -> None:
     tokens = {"sandbox-token": ALL_SCOPES, "poor": ()}
-    # A refresh token is spent by the dialects before this one.
+    # The dialects before this one use up a refresh token.
     sandbox.options = replace(UNLIMITED, tokens=tokens, rotate_refresh_tokens=False, dialects=names)
 
 
 def test_several_apply_in_the_order_given(sandbox: Sandbox, session: requests.Session) -> None:
-    """Two dialects are both heard, and the counts begin anew with other ones."""
+    """Two dialects apply together, and a new set of dialects starts counting again."""
     speak(sandbox, "users-null-row", "users-root-list")
     rows = session.get(sandbox.url + "/users/list", timeout=10).json()
     assert isinstance(rows, list)
     assert rows[-1] is None
     assert dict(sandbox.service.interpreter.hits) == {"users-null-row": 1, "users-root-list": 1}
     speak(sandbox, "users-root-list", "users-null-row")
-    # The second one finds no list where the documentation has it.
+    # The second dialect finds no list in the documented place.
     assert None not in session.get(sandbox.url + "/users/list", timeout=10).json()
     assert dict(sandbox.service.interpreter.hits) == {"users-root-list": 1, "users-null-row": 0}
 
 
-def test_the_journal_holds_what_was_asked(sandbox: Sandbox, session: requests.Session) -> None:
-    """A dialect that takes a query for another one leaves the journal as it is."""
+def test_the_journal_shows_the_original_request(sandbox: Sandbox, session: requests.Session) -> None:
+    """A dialect that changes the query does not change the journal."""
     speak(sandbox, "accounts-size-clamped-to-10")
     answer = session.get(f"{sandbox.url}/accounts?index=0&size=65", timeout=10).json()
     assert len(answer["data"]["accounts"]) == 10
@@ -200,7 +200,7 @@ def test_the_journal_holds_what_was_asked(sandbox: Sandbox, session: requests.Se
 
 
 def test_a_dialect_may_set_the_date(sandbox: Sandbox, session: requests.Session) -> None:
-    """There is one Date header, or none."""
+    """A response has one Date header, or none."""
     dates = []
     for names in ((), ("gateway-date-from-cache",), ("gateway-no-date",)):
         speak(sandbox, *names)
@@ -210,7 +210,7 @@ def test_a_dialect_may_set_the_date(sandbox: Sandbox, session: requests.Session)
     assert dates[1:] == ["Thu, 01 Jan 2015 00:00:00 GMT", None]
 
 
-# What a client asks in each area, so that a dialect has occasion to speak.
+# Requests for each area, so that each dialect can apply.
 Requests = Iterator[Callable[[], object]]
 
 
@@ -270,7 +270,7 @@ def reads(area: str, url: str, session: requests.Session) -> Requests:
 
 
 def test_every_dialect_changes_something(sandbox: Sandbox, session: requests.Session) -> None:
-    """A client that asks for everything in its area meets each dialect, and the service never breaks."""
+    """Each dialect changes a request or response of its area, and no request breaks the server."""
     silent = []
     for name, dialect in DIALECTS.items():
         speak(sandbox, name)

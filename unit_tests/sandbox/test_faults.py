@@ -1,4 +1,4 @@
-"""Every fault as a client meets it on the wire, and the plan that decides which request it hits."""
+"""Each fault as a client sees it, and the plan that decides which requests it affects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIST = "/conversations/list"
 
 
 def connect(client: Client, path: str) -> socket.socket:
-    """Send a request by hand, to see what really happens to the connection."""
+    """Send a request over a raw socket, to see what happens to the connection."""
     address = urlsplit(client.sandbox.url)
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
     request = f"GET {path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: {TOKEN['Authorization']}\r\n\r\n"
@@ -41,7 +41,7 @@ def cursor(link: str) -> str:
 @pytest.mark.parametrize("status", [400, 404, 409, 418, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("body", ["json", "html", "empty"])
 def test_status(start: Start, status: int, body: str) -> None:
-    """An error status with a body of each kind and headers of choice, once, then Drift's own answer."""
+    """The fault sends a status with the given body and headers once; the next response is Drift's own."""
     fault = Fault("/users/list", "status", status=status, body=body, headers={"X-Trace": "1"}, retry_after=7)
     client = start(faults=[fault])
     answer = client.get("/users/list")
@@ -55,7 +55,7 @@ def test_status(start: Start, status: int, body: str) -> None:
 
 
 def test_reset(start: Start) -> None:
-    """The connection ends with RST, not FIN, before a byte of an answer; the journal has no status."""
+    """The connection ends with RST, not FIN, before any byte of a response; the journal shows no status."""
     client = start(faults=[Fault("/users/list", "reset")])
     with connect(client, "/users/list") as connection, pytest.raises(ConnectionResetError):
         received(connection)
@@ -66,7 +66,7 @@ def test_reset(start: Start) -> None:
 
 
 def test_truncated(start: Start) -> None:
-    """The announced length is larger than what comes before the connection closes."""
+    """The Content-Length is larger than the body that arrives before the connection closes."""
     client = start(faults=[Fault("/users/list", "truncated", share=0.25, times=2)])
     with connect(client, "/users/list") as connection:
         head, _, body = received(connection).partition(b"\r\n\r\n")
@@ -77,7 +77,7 @@ def test_truncated(start: Start) -> None:
 
 
 def test_slow(start: Start) -> None:
-    """The body comes whole, but in many pieces."""
+    """The complete body arrives in many pieces."""
     client = start(faults=[Fault("/users/list", "slow", seconds=0.2)])
     with connect(client, "/users/list") as connection:
         whole = client.get("/users/list").content
@@ -88,7 +88,7 @@ def test_slow(start: Start) -> None:
 
 
 def test_hang(start: Start) -> None:
-    """Nothing is answered; the connection closes after the time, and ending the sandbox does not wait for it."""
+    """There is no response; the connection closes later, and stopping the sandbox does not wait for it."""
     client = start(faults=[Fault("/users/list", "hang", seconds=0.05), Fault("/users/list", "hang", seconds=3600)])
     with connect(client, "/users/list") as connection:
         assert received(connection) == b""
@@ -111,8 +111,8 @@ def test_hang(start: Start) -> None:
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else "",
 )
-def test_answers_in_place_of_drifts(start: Start, fault: Fault, status: int, content: bytes) -> None:
-    """Each replacing kind sends its status and body, without Drift being asked."""
+def test_responses_instead_of_drifts(start: Start, fault: Fault, status: int, content: bytes) -> None:
+    """Each replacing kind sends its status and body without calling the endpoint."""
     answer = start(faults=[fault]).get(LIST)
     assert answer.status_code == status
     assert answer.content.startswith(content)
@@ -120,7 +120,7 @@ def test_answers_in_place_of_drifts(start: Start, fault: Fault, status: int, con
 
 
 def test_redirect(start: Start) -> None:
-    """A redirect with path and query filled in."""
+    """The Location contains the path and the query of the request."""
     fault = Fault(LIST, "redirect", location="https://evil.example{path}?{query}", code=307)
     answer = start(faults=[fault]).get(f"{LIST}?limit=3", allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (307, f"https://evil.example{LIST}?limit=3")
@@ -136,7 +136,7 @@ def test_redirect(start: Start) -> None:
     ],
 )
 def test_missing_data(start: Start, path: str, key: str, left: set[str]) -> None:
-    """The key is gone, everything else is there; a bare array becomes an empty object."""
+    """The key is missing, everything else remains; a bare array becomes an empty object."""
     answer = start(faults=[Fault(path, "missing_data", key=key)]).get(path).json()
     assert set(answer) == left
     assert "accounts" not in answer.get("data", {})
@@ -146,7 +146,7 @@ def test_missing_data(start: Start, path: str, key: str, left: set[str]) -> None
     ("to", "value"), [("null", None), ("string", "unexpected"), ("number", 7), ("object", {}), ("array", [])]
 )
 def test_wrong_type(start: Start, to: str, value: Any) -> None:
-    """The records have the type asked for, at any depth and at the root."""
+    """The records have the given type, at any depth and at the root."""
     faults = [
         Fault("/users/list", "wrong_type", to=to),
         Fault("/accounts", "wrong_type", to=to, key="data.accounts"),
@@ -159,7 +159,7 @@ def test_wrong_type(start: Start, to: str, value: Any) -> None:
 
 
 def test_repeated_cursor(start: Start) -> None:
-    """A page with rows names the cursor that was just used; first pages, which used none, pass."""
+    """A page with rows links to the cursor that was just used; first pages are not affected."""
     client = start(Drift(conversations=300, accounts=200), faults=[Fault("^/", "repeated_cursor", times=None)])
     first = client.get(f"{LIST}?limit=50&page_token=").json()
     token = cursor(first["links"]["next"])
@@ -187,7 +187,7 @@ def test_repeated_cursor(start: Start) -> None:
     ],
 )
 def test_foreign_link(start: Start, link: str) -> None:
-    """The link leads where the plan says, with the true token and path in it."""
+    """The link points to the given host, with the real token and path."""
     client = start(Drift(conversations=200, accounts=90), faults=[Fault("^/", "foreign_link", link=link, times=2)])
     answer = client.get(f"{LIST}?limit=50&page_token=").json()
     accounts = client.get("/accounts?size=65").json()["data"]["next"]
@@ -197,7 +197,7 @@ def test_foreign_link(start: Start, link: str) -> None:
 
 
 def test_empty_page(start: Start) -> None:
-    """Empty pages name new cursors, each another spelling; following them leads to the same rows in the end."""
+    """Empty pages have new cursors for the same position; following them reaches the same rows."""
     drift = Drift(conversations=130)
     wanted = list(drift.keys("conversations"))
     client = start(drift, faults=[Fault(LIST, "empty_page", times=2), Fault(LIST, "empty_page", after=2)])
@@ -221,7 +221,7 @@ def test_empty_page(start: Start) -> None:
 
 
 def test_rows_change(start: Start) -> None:
-    """Before the answer, conversations move to the top: the answer shows them there."""
+    """Before the response, conversations move to the top, and the response shows them there."""
     drift = Drift(conversations=100)
     before = list(drift.keys("conversations"))
     client = start(drift, faults=[Fault(LIST, "rows_change", n=3)])
@@ -233,7 +233,7 @@ def test_rows_change(start: Start) -> None:
 
 
 def test_rows_vanish(start: Start) -> None:
-    """Before the answer, conversations are deleted; on accounts, accounts."""
+    """Before the response, conversations are deleted, or accounts for requests to accounts."""
     drift = Drift(conversations=100, accounts=50)
     client = start(
         drift, faults=[Fault("/conversations/*", "rows_vanish", n=3), Fault("/accounts", "rows_vanish", n=4)]
@@ -244,7 +244,7 @@ def test_rows_vanish(start: Start) -> None:
 
 
 def test_body(start: Start) -> None:
-    """A callable gets a copy of the answer; the data stays as it was."""
+    """A callable receives a copy of the response; the data does not change."""
 
     def spoil(answer: dict[str, Any]) -> dict[str, Any]:
         answer["data"][0]["name"] = "spoiled"
@@ -257,14 +257,14 @@ def test_body(start: Start) -> None:
 
 
 def test_every_kind_has_a_test() -> None:
-    """A new kind needs a test of its own name, or a line among the replacing ones."""
+    """Each kind has a test of the same name or is one of the replacing kinds."""
     here = set(globals())
     replacing = {"html", "empty", "no_content", "error_body", "errors_body", "gone"}
     assert {kind for kind in KINDS if f"test_{kind}" not in here} == replacing
 
 
-def test_a_fault_leaves_errors_alone(start: Start) -> None:
-    """Only a 200 of Drift's is altered: a refused token stays a 401."""
+def test_a_fault_does_not_change_errors(start: Start) -> None:
+    """A fault changes only responses with status 200; a refused token still returns 401."""
     client = start(None, Options(tokens={}), faults=[Fault("/users/list", "missing_data")])
     assert client.get("/users/list").status_code == 401
 
@@ -278,13 +278,13 @@ def test_a_fault_leaves_errors_alone(start: Start) -> None:
     ],
 )
 def test_paths_are_exact_globs_or_expressions(path: str, hit: list[str], missed: list[str]) -> None:
-    """A plan says exactly which endpoint it means."""
+    """A fault affects exactly the paths that it matches."""
     fault = Fault(path, "html")
     assert [fault.concerns("GET", one, b"") for one in hit + missed] == [True] * len(hit) + [False] * len(missed)
 
 
 def test_the_plan_counts_matches_and_hits() -> None:
-    """`after` requests pass, `times` are hit; the first fault that is due wins, and the others count on."""
+    """`after` requests pass, `times` are affected; the first due fault applies, and the others keep counting."""
     plan = FaultPlan(
         [
             Fault("/a", "html", after=1, times=2),
@@ -306,14 +306,14 @@ def test_the_plan_counts_matches_and_hits() -> None:
     ],
 )
 def test_faults_are_written_on_one_line(text: str, kind: str, expected: dict[str, Any]) -> None:
-    """The command line's form means the same as the arguments."""
+    """The command-line form is equal to the arguments."""
     fault = Fault.parse(text)
     assert fault.kind == kind
     assert {name: getattr(fault, name) for name in expected} == expected
 
 
-def test_a_line_carries_details() -> None:
-    """Numbers, words, quoted words and JSON."""
+def test_a_line_contains_details() -> None:
+    """Details can be numbers, words, quoted strings and JSON."""
     fault = Fault.parse("""status /x status=418 body=html message="not now" 'headers={"X-A": "1"}'""")
     assert fault.details == KINDS["status"][1] | {
         "status": 418,
@@ -339,14 +339,14 @@ def test_a_line_carries_details() -> None:
         ("html ^(", "regular expression"),
     ],
 )
-def test_faults_that_cannot_be_are_refused(text: str, message: str) -> None:
+def test_invalid_faults_are_refused(text: str, message: str) -> None:
     """The error says what is wrong with the line."""
     with pytest.raises(ValueError, match=message):
         Fault.parse(text)
 
 
 def test_plans_are_read_from_json() -> None:
-    """A list of objects with the arguments; anything else is refused."""
+    """A plan is a list of objects with the arguments; anything else is refused."""
     plan = Fault.from_json([{"path": "/x", "kind": "status", "status": 500, "times": None}])
     assert (plan[0].details["status"], plan[0].times) == (500, None)
     plans: list[Any] = [{}, [1], [{"path": "/x"}]]
@@ -356,7 +356,7 @@ def test_plans_are_read_from_json() -> None:
 
 
 def test_a_plan_can_be_replaced_while_running(start: Start) -> None:
-    """A new plan starts to count anew; the same fault may be used again."""
+    """A new plan starts counting from zero, and the same fault can be used again."""
     fault = Fault("/users/list", "gone")
     client = start(None, UNLIMITED, faults=[fault])
     statuses = [client.get("/users/list").status_code for _ in range(2)]

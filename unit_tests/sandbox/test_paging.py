@@ -1,4 +1,4 @@
-"""Paging: every form reaches every row once, the maxima hold, and the two generations differ as they do in Drift."""
+"""Pagination: every form delivers every row once, pages have a maximum, and the two generations differ as in Drift."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ids(rows: list[dict[str, Any]]) -> list[Any]:
 @pytest.mark.parametrize("last_page", get_args(LastPage))
 @pytest.mark.parametrize("size", [0, 1, 50, 51, 100, 123])
 def test_each_generation_reaches_every_conversation_once(start: Start, size: int, last_page: Any) -> None:
-    """Alone or both in one answer, whatever the end looks like, with and without a full last page."""
+    """Each generation, alone or with the other, delivers every conversation once with every form of the last page."""
     drift = Drift(conversations=size)
     client = start(drift, Options(last_page=last_page, **FREE))
     wanted = list(drift.keys("conversations"))
@@ -35,7 +35,7 @@ def test_each_generation_reaches_every_conversation_once(start: Start, size: int
 
 
 def test_a_generation_does_not_show_the_other(start: Start) -> None:
-    """`links` answers no pagination, `next` no links, `both` has both and agrees with itself."""
+    """`links` has no pagination, `next` has no links, and `both` has both, with the same next page."""
     client = start(Drift(conversations=60))
     for paging, keys in (
         ("both", {"data", "pagination", "links"}),
@@ -60,7 +60,7 @@ def test_a_generation_does_not_show_the_other(start: Start) -> None:
     ],
 )
 def test_the_last_page_looks_as_the_option_says(start: Start, last_page: Any, pagination: Any, link: Any) -> None:
-    """The answer that ends a walk is exactly the form that was chosen."""
+    """The last page has exactly the chosen form."""
     client = start(Drift(conversations=10), Options(last_page=last_page, **FREE))
     answer = client.get("/conversations/list").json()
     if last_page == "empty_page":
@@ -71,8 +71,8 @@ def test_the_last_page_looks_as_the_option_says(start: Start, last_page: Any, pa
     assert answer["links"].get("next", "absent") == link
 
 
-def test_an_empty_page_can_name_itself(start: Start) -> None:
-    """The end that only a repeated cursor shows, in the list and in accounts."""
+def test_an_empty_page_can_link_to_itself(start: Start) -> None:
+    """In the list and in accounts, only the repeated cursor shows the end."""
     drift = Drift(conversations=10, accounts=10)
     client = start(drift, Options(last_page="empty_page_repeats", **FREE))
     following = client.get("/conversations/list?page_token=").json()["links"]["next"].partition("?")[2]
@@ -85,7 +85,7 @@ def test_an_empty_page_can_name_itself(start: Start) -> None:
 
 
 def test_offsets_shift_when_rows_move_and_tokens_do_not(start: Start) -> None:
-    """A conversation updated during a walk repeats rows of generation 1; generation 2 does not."""
+    """If a conversation is updated during a read, generation 1 repeats rows; generation 2 does not."""
     drift = Drift(conversations=120)
     client = start(drift)
     wanted = list(drift.keys("conversations"))
@@ -99,7 +99,7 @@ def test_offsets_shift_when_rows_move_and_tokens_do_not(start: Start) -> None:
 
 
 def test_the_token_is_a_keyset(start: Start) -> None:
-    """Url-safe base64 without padding that names the last row; the limit and the statuses travel inside."""
+    """The token is URL-safe base64 without padding, and contains the last row, the limit and the statuses."""
     client = start(Drift(conversations=400))
     first = client.get("/conversations/list?limit=7&statusId=1&statusId=3&page_token=").json()
     token = first["links"]["next"].partition("page_token=")[2]
@@ -117,8 +117,8 @@ def test_the_token_is_a_keyset(start: Start) -> None:
     assert {row["status"] for row in second} <= {"open", "pending"}
 
 
-def test_a_token_can_be_spelled_differently() -> None:
-    """Another attempt is another string for the same place."""
+def test_a_place_can_have_several_tokens() -> None:
+    """Another attempt gives another token for the same place."""
     token = PageToken((5, 7), 50, (1,))
     again = token.encode(3)
     assert again != token.encode()
@@ -128,7 +128,7 @@ def test_a_token_can_be_spelled_differently() -> None:
 @pytest.mark.parametrize("by", ["next", "links"])
 @pytest.mark.parametrize("statuses", [[1], [2, 3], [1, 2, 3]])
 def test_statuses_filter(start: Start, by: str, statuses: list[int]) -> None:
-    """Only rows of the statuses asked for; none of the ids means bulk_sent."""
+    """The list contains only the requested statuses; no status ID stands for bulk_sent."""
     drift = Drift(conversations=200)
     client = start(drift, Options(paging=by, **FREE))  # type: ignore[arg-type]
     names = [("open", "closed", "pending")[status - 1] for status in statuses]
@@ -160,7 +160,7 @@ def test_statuses_filter(start: Start, by: str, statuses: list[int]) -> None:
     ],
 )
 def test_conversation_pages_have_a_maximum(start: Start, paging: Any, query: str, most: int) -> None:
-    """Above it the size is lowered or refused, as the option says; without a size it is 25."""
+    """A larger page size is lowered or refused, as the option says; the default is 25."""
     client = start(Drift(conversations=150), Options(paging=paging, **FREE))
     assert len(client.get(f"/conversations/list?{query}").json()["data"]) == most
     assert len(client.get("/conversations/list").json()["data"]) == 25
@@ -186,8 +186,8 @@ def test_conversation_pages_have_a_maximum(start: Start, paging: Any, query: str
         "page_token=YQ",
     ],
 )
-def test_nonsense_is_refused_with_a_list_of_errors(start: Start, query: str) -> None:
-    """A parameter that cannot be is a 400 in the shape that the page on conversations documents."""
+def test_invalid_parameters_are_refused_with_a_list_of_errors(start: Start, query: str) -> None:
+    """An invalid parameter returns 400 in the form that the page on conversations documents."""
     answer = start().get(f"/conversations/list?{query}")
     assert answer.status_code == 400
     assert [error["type"] for error in answer.json()["errors"]] == ["validation_error"]
@@ -196,7 +196,7 @@ def test_nonsense_is_refused_with_a_list_of_errors(start: Start, query: str) -> 
 @pytest.mark.parametrize("last_page", get_args(LastPage))
 @pytest.mark.parametrize("form", get_args(AccountsNext))
 def test_every_account_once(start: Start, form: Any, last_page: Any) -> None:
-    """Whatever the form of `data.next` and of the last page, with exactly full pages and without."""
+    """Every account comes once with each form of `data.next` and of the last page, even if the last page is full."""
     drift = Drift(accounts=70, conversations=0)
     client = start(drift, Options(accounts_next=form, last_page=last_page, **FREE))
     for size in (35, 65):
@@ -213,7 +213,7 @@ def test_every_account_once(start: Start, form: Any, last_page: Any) -> None:
 
 
 def test_account_pages_have_a_maximum(start: Start) -> None:
-    """65 at most, 10 without a size; with and without a slash."""
+    """The maximum is 65 and the default 10, with and without a trailing slash."""
     client = start(Drift(accounts=80, conversations=0))
     for path in ("/accounts", "/accounts/"):
         assert len(client.get(f"{path}?size=100").json()["data"]["accounts"]) == 65
@@ -225,7 +225,7 @@ def test_account_pages_have_a_maximum(start: Start) -> None:
 
 @pytest.mark.parametrize("last_page", get_args(LastPage))
 def test_every_message_once(start: Start, last_page: Any) -> None:
-    """Threads of no, one, exactly one page, and several pages of 50."""
+    """Threads with no message, one message, exactly one page and several pages of 50 are complete."""
     drift = Drift(conversations=200)
     client = start(drift, Options(last_page=last_page, **FREE))
     threads = {len(drift.messages(key) or ()): key for key in drift.keys("conversations")}
@@ -236,8 +236,8 @@ def test_every_message_once(start: Start, last_page: Any) -> None:
     assert (len(first["data"]["messages"]), first["pagination"]) == (50, {"more": True, "next": "2"})
 
 
-def test_meetings_are_cut_without_a_word(start: Start) -> None:
-    """100 by default, 1,000 at most, and nothing in the answer says that there were more."""
+def test_meetings_are_truncated_silently(start: Start) -> None:
+    """A response has 100 meetings by default and 1,000 at most, and does not say that there are more."""
     drift = Drift(conversations=0, meetings=2_500)
     client = start(drift)
     window = "/users/meetings/org?min_start_time=0&max_start_time=99999999999999"

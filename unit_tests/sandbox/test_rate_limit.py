@@ -1,4 +1,4 @@
-"""The leaky bucket and what a 429 says."""
+"""The leaky bucket, and the content of a 429."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unit_tests.sandbox.conftest import Start
 
 
 def test_a_bucket_takes_a_burst_and_drains_evenly() -> None:
-    """Ten at once, then one every two seconds; the wait says when there is room again."""
+    """Ten requests pass at once, then one every two seconds; the wait says when there is room again."""
     now = [0.0]
     bucket = LeakyBucket(10, 20.0, clock=lambda: now[0])
     assert [bucket.admit() for _ in range(10)] == [0.0] * 10
@@ -29,7 +29,7 @@ def test_a_bucket_takes_a_burst_and_drains_evenly() -> None:
 
 
 def test_refused_requests_do_not_fill_the_bucket() -> None:
-    """Whoever hammers on waits no longer than whoever waits."""
+    """A client that keeps sending requests waits no longer than a client that waits."""
     now = [0.0]
     bucket = LeakyBucket(1, 10.0, clock=lambda: now[0])
     bucket.admit()
@@ -42,7 +42,7 @@ def test_refused_requests_do_not_fill_the_bucket() -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "http-date", "none"])
 def test_too_many_requests_are_refused(start: Start, form: Any) -> None:
-    """The first over the limit is a 429 in the error shape, with the header in the chosen form."""
+    """The first request over the limit returns 429 with the documented error and the chosen header."""
     client = start(None, Options(rate_limit=(5, 3600.0), retry_after=form))
     answers = [client.get("/users/list") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
@@ -57,8 +57,8 @@ def test_too_many_requests_are_refused(start: Start, form: Any) -> None:
         assert header is None
 
 
-def test_every_call_counts_and_the_control_endpoints_do_not(start: Start) -> None:
-    """Refused tokens and unknown paths fill the bucket too."""
+def test_every_request_counts_except_to_control_endpoints(start: Start) -> None:
+    """Requests with refused tokens or unknown paths also count."""
     client = start(None, Options(rate_limit=(3, 3600.0)))
     client.get("/_sandbox/counts")
     paths = ["/users/list", "/nope", "/conversations/1", "/users/list"]
@@ -66,8 +66,8 @@ def test_every_call_counts_and_the_control_endpoints_do_not(start: Start) -> Non
     assert client.get("/_sandbox/journal").status_code == 200
 
 
-def test_reports_have_a_limit_of_their_own(start: Start) -> None:
-    """Sixty a minute by default, and the rest of the API stays open."""
+def test_reports_have_their_own_limit(start: Start) -> None:
+    """Reports are limited to 60 per minute by default, and the rest of the API still responds."""
     client = start(None, Options(reports_per_minute=4, rate_limit=None))
     body = {"metrics": ["createdAt"], "filters": [{"property": "updatedAt", "operation": "BETWEEN", "values": [0, 1]}]}
     statuses = [client.post("/reports/conversations", json=body).status_code for _ in range(6)]
@@ -76,6 +76,6 @@ def test_reports_have_a_limit_of_their_own(start: Start) -> None:
 
 
 def test_waits_are_whole_seconds() -> None:
-    """Rounded up, at least one."""
+    """Waits are rounded up to at least one second."""
     assert [retry_after("seconds", wait) for wait in (0.01, 1.0, 1.2)] == [{"Retry-After": n} for n in ("1", "1", "2")]
     assert retry_after("none", 5) == {}

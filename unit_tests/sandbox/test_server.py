@@ -1,4 +1,4 @@
-"""The running sandbox: its journal, its life, what may change while it runs, its reports, and the command line."""
+"""The running sandbox: its start and end, journal, changes, reports, and the command line."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Start
 ROOT = Path(__file__).parents[2]
 
 
-def test_it_listens_on_loopback_alone(start: Start) -> None:
-    """Nothing outside this machine can reach it."""
+def test_it_listens_on_loopback_only(start: Start) -> None:
+    """The server can't be reached from outside this machine."""
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", start().sandbox.url)
 
 
 def test_it_ends_with_its_block() -> None:
-    """After the block nothing listens on the port, no thread is left, and the same sandbox can start again."""
+    """After the block, the port is closed, no thread remains, and the same sandbox can start again."""
     sandbox = Sandbox(Drift(conversations=1), UNLIMITED)
     for _ in range(2):
         with sandbox:
@@ -47,7 +47,7 @@ def test_it_ends_with_its_block() -> None:
         assert "sandbox" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_port_in_use_is_told() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     """The error names the port, before anything is served."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -57,15 +57,15 @@ def test_a_port_in_use_is_told() -> None:
             Sandbox(port=port).__enter__()
 
 
-def test_many_sandboxes_run_beside_each_other(start: Start) -> None:
-    """Each has its own port, data and journal."""
+def test_several_sandboxes_can_run_at_once(start: Start) -> None:
+    """Each sandbox has its own port, data and journal."""
     clients = [start(Drift(conversations=size)) for size in (1, 2, 3)]
     assert [len(client.get("/conversations/list").json()["data"]) for client in clients] == [1, 2, 3]
     assert [client.sandbox.journal.count() for client in clients] == [1, 1, 1]
 
 
-def test_the_journal_keeps_what_was_asked(start: Start) -> None:
-    """Method, path, query, headers, body, status and order of arrival."""
+def test_the_journal_keeps_requests(start: Start) -> None:
+    """The journal has method, path, query, headers, body and status, in order of arrival."""
     client = start()
     client.get("/conversations/list?limit=2&statusId=1&statusId=2&page_token=", headers={"X-Trace": "7"})
     client.post("/reports/conversations", json={"metrics": ["createdAt"]})
@@ -84,8 +84,8 @@ def test_the_journal_keeps_what_was_asked(start: Start) -> None:
     assert (len(journal), journal.total) == (4, 4)
 
 
-def test_the_journal_filters_and_forgets(start: Start) -> None:
-    """By the beginning of the path, by expression, by method; statuses are counted."""
+def test_the_journal_filters_and_clears(start: Start) -> None:
+    """The journal filters by prefix, expression and method, and counts statuses."""
     client = start()
     for path in ("/users/list", "/users/list", "/users/meetings/org", "/nope"):
         client.get(path)
@@ -99,7 +99,7 @@ def test_the_journal_filters_and_forgets(start: Start) -> None:
 
 
 def test_the_journal_is_bounded() -> None:
-    """The oldest requests go first; the total counts on."""
+    """The journal drops the oldest requests first, and the total includes them."""
     journal = Journal(limit=3)
     for number in range(5):
         journal.add(Request("GET", f"/{number}", b"", (), 0.0))
@@ -107,8 +107,8 @@ def test_the_journal_is_bounded() -> None:
     assert journal.total == 5
 
 
-def test_latency_delays_requests_side_by_side(start: Start) -> None:
-    """All requests of a burst are in before the first is answered."""
+def test_latency_delays_requests_in_parallel(start: Start) -> None:
+    """All requests of a burst arrive before the first response."""
     client = start(None, Options(latency=0.3, rate_limit=None))
     open_at_once = []
 
@@ -122,8 +122,8 @@ def test_latency_delays_requests_side_by_side(start: Start) -> None:
     assert open_at_once[0] == 8
 
 
-def test_ending_does_not_wait_for_latency() -> None:
-    """A request that would take an hour does not hold the sandbox up."""
+def test_stopping_does_not_wait_for_latency() -> None:
+    """A request with a latency of an hour does not delay the end of the sandbox."""
     with Sandbox(Drift(conversations=1), Options(latency=3600)) as sandbox, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(requests.get, f"{sandbox.url}/users/list", headers=TOKEN, timeout=60)
         wait_until(lambda: sandbox.journal.count() == 1)
@@ -132,7 +132,7 @@ def test_ending_does_not_wait_for_latency() -> None:
 
 
 def test_options_change_while_it_runs(start: Start) -> None:
-    """The next request sees them; tokens issued before stay valid."""
+    """The next request uses the new options; tokens that were issued before stay valid."""
     client = start()
     assert client.get("/conversations/list").json().keys() == {"data", "pagination", "links"}
     client.sandbox.options = Options(paging="links", rate_limit=(1, 3600.0))
@@ -142,7 +142,7 @@ def test_options_change_while_it_runs(start: Start) -> None:
 
 
 def test_changes_are_seen_by_the_next_request(start: Start) -> None:
-    """Data changed in the test's thread is served at once."""
+    """The next response contains data that the test's thread has changed."""
     drift = Drift(conversations=30)
     client = start(drift)
     key = list(drift.keys("conversations"))[20]
@@ -154,8 +154,8 @@ def test_changes_are_seen_by_the_next_request(start: Start) -> None:
     assert client.get(f"/conversations/{added}").json()["data"]["status"] == "pending"
 
 
-def test_changing_while_it_is_read_breaks_nothing(start: Start) -> None:
-    """Threads that touch, add and delete meet threads that page: every answer is a page, and the end is consistent."""
+def test_changes_during_reads_break_nothing(start: Start) -> None:
+    """While threads change the data, every read is a valid page, and the final data is consistent."""
     drift = Drift(conversations=400)
     client = start(drift)
     stop = threading.Event()
@@ -190,7 +190,7 @@ def test_changing_while_it_is_read_breaks_nothing(start: Start) -> None:
 
 @pytest.mark.parametrize("form", ["array", "object"])
 def test_contacts_by_email_have_two_forms(start: Start, form: Any) -> None:
-    """A single match comes alone where the option says so; none and several are always an array."""
+    """A single match is an object if the option says so; no match and several matches are always an array."""
     drift = Drift(conversations=300)
     client = start(drift, Options(contacts_by_email=form, rate_limit=None))
     emails = [row["attributes"]["email"] for row in drift.expected("contacts") if "email" in row["attributes"]]
@@ -209,8 +209,8 @@ def report(client: Any, *filters: dict[str, Any], metrics: tuple[str, ...] = MET
     return dict(answer.json())
 
 
-def test_a_report_holds_what_a_sync_must_deliver(start: Start) -> None:
-    """All metrics of all conversations, in the order asked for; `count` is the number of rows."""
+def test_a_report_contains_the_expected_rows(start: Start) -> None:
+    """A report has all metrics of all conversations in the requested order, and `count` is the number of rows."""
     drift = Drift(conversations=150)
     client = start(drift)
     answer = report(client, {"property": "updatedAt", "operation": "HAS_PROPERTY"})
@@ -223,7 +223,7 @@ def test_a_report_holds_what_a_sync_must_deliver(start: Start) -> None:
 
 
 def test_reports_filter(start: Start) -> None:
-    """By range (numbers, digits, whole days), by presence, by value and by status; all filters must hold."""
+    """Reports filter by range (numbers, digits, days), presence, value and status; all filters must match."""
     drift = Drift(conversations=400)
     client = start(drift)
     rows = list(drift.expected("conversations"))
@@ -252,8 +252,8 @@ def test_reports_filter(start: Start) -> None:
     assert {row["metrics"][0] for row in by_agent["data"]} == {agent}
 
 
-def test_reports_can_be_cut_while_their_count_is_not(start: Start) -> None:
-    """The option that makes a short report: only `count` tells."""
+def test_reports_can_be_truncated_with_a_full_count(start: Start) -> None:
+    """With `reports_row_cap`, only `count` shows that rows are missing."""
     client = start(Drift(conversations=80), Options(reports_row_cap=30, rate_limit=None))
     answer = report(client)
     assert (answer["count"], len(answer["data"])) == (80, 30)
@@ -276,14 +276,14 @@ def test_reports_can_be_cut_while_their_count_is_not(start: Start) -> None:
         {"metrics": ["createdAt"], "filters": [{"property": "createdAt", "operation": "IN", "values": ["2025-02-31"]}]},
     ],
 )
-def test_reports_that_cannot_be_are_refused(start: Start, body: Any) -> None:
-    """Unknown metrics, properties and operations, and values that do not fit, are a 400."""
+def test_invalid_reports_are_refused(start: Start, body: Any) -> None:
+    """Unknown metrics, properties and operations and invalid values return 400."""
     answer = start().post("/reports/conversations", json=body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "validation_error")
 
 
 def test_control_endpoints_show_and_change(start: Start) -> None:
-    """Counts, a journal without tokens, and changes; none of them is journaled or needs a token."""
+    """The control endpoints show counts and the journal, make changes, need no token and are not journaled."""
     client = start(Drift(conversations=40))
     client.get("/users/list")
     bare = requests.Session()
@@ -312,7 +312,7 @@ def test_control_endpoints_show_and_change(start: Start) -> None:
         ({"latency": -1}, "latency"),
     ],
 )
-def test_options_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, Any], message: str) -> None:
     """The error names the option and its choices."""
     with pytest.raises(ValueError, match=message):
         Options(**wrong)
@@ -323,7 +323,7 @@ def test_options_that_cannot_be_are_refused(wrong: dict[str, Any], message: str)
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `python -m sandbox serve`; yields the process and its ready line, and ends it in any case."""
+    """Run `python -m sandbox serve`; yield the process and its ready line, and end it afterward."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "serve", *arguments],
         cwd=ROOT,
@@ -342,7 +342,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_says_where_it_is_and_stops_on_a_signal(number: signal.Signals) -> None:
-    """One line with address and token; a signal ends it with 0 and without noise."""
+    """The command prints one line with address and token, and a signal ends it with exit code 0 and no other output."""
     with serving("--port", "0", "--conversations", "5", "--token", "mine=user_read") as (process, line):
         found = re.fullmatch(r"Drift is at (http://127\.0\.0\.1:\d+), token: mine\n", line)
         assert found, line
@@ -355,7 +355,7 @@ def test_serve_says_where_it_is_and_stops_on_a_signal(number: signal.Signals) ->
 
 
 def test_options_and_faults_come_from_the_command_line(tmp_path: Path) -> None:
-    """Data, behaviour, a fault on the line and a plan from a file."""
+    """The command line sets data, behavior, a fault and a fault plan from a file."""
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps([{"path": "/teams/org", "kind": "gone"}]))
     arguments = ["--port", "0", "--conversations", "7", "--paging", "links", "--rate-limit", "off"]
@@ -369,7 +369,7 @@ def test_options_and_faults_come_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_serve_says_that_a_port_is_in_use(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, exit code 2."""
+    """The error is one line, with exit code 2."""
     port = start().sandbox.url.rpartition(":")[2]
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -393,8 +393,10 @@ def test_serve_says_that_a_port_is_in_use(start: Start, capsys: pytest.CaptureFi
         (["--port", "-1"], "--port must be 0 to 65535"),
     ],
 )
-def test_serve_says_what_is_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, exit code 2."""
+def test_serve_explains_invalid_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error is one line, with exit code 2."""
     assert main(["serve", "--port", "0", *arguments]) == 2
     errors = capsys.readouterr().err
     assert message in errors
@@ -402,7 +404,7 @@ def test_serve_says_what_is_wrong(arguments: list[str], message: str, capsys: py
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each argument of Drift and Options and each kind of fault stands in --help."""
+    """--help contains each argument of Drift and Options and each kind of fault."""
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     text = capsys.readouterr().out
@@ -412,7 +414,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert {kind for kind in KINDS if f"  {kind} " not in text} == {"body"}
 
 
-def test_a_fault_of_a_running_sandbox_is_one_of_its_arguments(start: Start) -> None:
+def test_faults_can_be_read_and_set(start: Start) -> None:
     """`Sandbox(faults=…)` and the attribute are the same plan."""
     fault = Fault("/users/list", "html")
     assert start(faults=[fault]).sandbox.faults == (fault,)
