@@ -1,5 +1,7 @@
 """The console script `source-drift`: `spec`, `check`, `discover` and `read` for the manifest beside this package.
 
+`COMMANDS` lists what it does besides.
+
 It has the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image, it
 has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
 Checked against airbyte-cdk 7.39.1.
@@ -8,6 +10,7 @@ Checked against airbyte-cdk 7.39.1.
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +23,9 @@ from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 Content = TypeVar("Content")
 
+COMMANDS = {"probe": "source_drift.probe"}
+"""Commands that do not belong to the Airbyte protocol, with the module whose `main` runs each."""
+
 _SHORTEST_SECRET = 12
 _EXPECTED = {
     "config": "a JSON object with the settings",
@@ -29,12 +35,14 @@ _EXPECTED = {
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command of the Airbyte protocol and print its messages to standard output, one JSON object per line.
+    """Run one command. Those of the Airbyte protocol print their messages to standard output, one JSON object per line.
 
     `args` are the arguments after the command's name, by default those of this process. Without arguments, the help is
     shown. If a file is invalid, the process prints one TRACE message that names the file and exits with code 1.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
+    if args[0] in COMMANDS:
+        sys.exit(import_module(COMMANDS[args[0]]).main(args[1:]))
     try:
         source = create_source(AirbyteEntrypoint.parse_args(args))
     except AirbyteTracedException as error:
