@@ -9,7 +9,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", required=True, metavar="FILE", help="the settings of the connector")
     parser.add_argument("--json", metavar="FILE", help="also write the result to this file, for a bug report")
     given = parser.parse_args(arguments)
-    manifest = safe_load_yaml((connector_folder() / "manifest.yaml").read_text(encoding="utf-8"))
+    manifest = _manifest()
     try:
         settings = Settings.read(Path(given.config), manifest)
         if given.json and Path(given.json).resolve() == Path(given.config).resolve():
@@ -69,6 +69,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+@cache
+def _manifest() -> dict[str, Any]:
+    return dict(safe_load_yaml((connector_folder() / "manifest.yaml").read_text(encoding="utf-8")))
+
+
 def page(found: Sequence[Finding], requests: int) -> str:
     """Return one line per assumption, and one with the totals."""
     width = max(len(one.assumption.name) for one in found)
@@ -80,7 +85,7 @@ def page(found: Sequence[Finding], requests: int) -> str:
 
 def _said(one: Finding) -> str:
     dialects = f"; dialects {', '.join(one.assumption.dialects)}" if one.verdict == "refuted" else ""
-    return f"{one.assumption.claim} {one.evidence} [AGENTS.md {one.assumption.rule}{dialects}]"
+    return f"{one.assumption.claim} Seen: {one.evidence} [AGENTS.md {one.assumption.rule}{dialects}]"
 
 
 def record(found: Sequence[Finding], requests: int) -> dict[str, Any]:

@@ -199,6 +199,8 @@ def _parsed(body: bytes) -> tuple[Any, tuple[str, ...]]:
     except (ValueError, RecursionError):
         return None, (*flaws, "no JSON")
     if text.lstrip()[end:].strip():
+        if not isinstance(content, dict | list):
+            return None, (*flaws, "no JSON")
         flaws.append("text after the JSON")
     if constants:
         flaws.append("NaN or Infinity without quotation marks")

@@ -180,8 +180,9 @@ def stands_at(name: str, place: str) -> Judge:
     """The rows are where they are documented."""
 
     def judge(seen: Observations) -> tuple[bool, str]:
-        content = seen.good(name)
-        found = at(content, place)
+        if seen.answers[name].status == 204:
+            return False, "status 204"
+        found = at(seen.good(name), place)
         if isinstance(found, list):
             if not found:
                 elsewhere = rows_or_none(seen.answers[name], place)
@@ -494,11 +495,6 @@ def details_fresh(seen: Observations) -> tuple[bool, str]:
     listed = next(one for one in conversations_of(seen) if str(one.get("id")) == str(row["id"]))
     behind = listed["updatedAt"] - row["updatedAt"]
     return behind <= 0, f"updatedAt {counted(round(max(0, behind) / 60_000), 'minute')} behind the list"
-
-
-def contact_same(seen: Observations) -> tuple[bool, str]:
-    same = one_of(seen.good("contact"))["id"] == seen.answers["contact asked"].content
-    return same, "the same id" if same else "another id"
 
 
 def emails_none(seen: Observations) -> tuple[bool, str]:
@@ -835,8 +831,7 @@ def no_redirects(seen: Observations) -> tuple[bool, str]:
 def known_rows(seen: Observations) -> Iterator[tuple[str, list[Any]]]:
     """Yield each stream of which rows were read, with the rows."""
     for name, (place, stream, _) in LISTS.items():
-        if name in seen.answers and seen.answers[name].good:
-            yield stream, rows_or_none(seen.answers[name], place)
+        yield stream, read_rows(seen, name, place)
     for name, stream in SINGLES.items():
         if name in seen.answers and seen.answers[name].good:
             try:
@@ -845,10 +840,16 @@ def known_rows(seen: Observations) -> Iterator[tuple[str, list[Any]]]:
                 continue
 
 
+def read_rows(seen: Observations, name: str, place: str) -> list[Any]:
+    """Return the rows of a list, of all its pages that were read."""
+    pages = seen.walks.get(name.removesuffix(" 1"), [seen.answers[name]] if name in seen.answers else [])
+    return [row for page in pages for row in rows_or_none(page, place)]
+
+
 def row_keys(seen: Observations) -> tuple[bool, str]:
     odd, total = [], 0
     for name, (place, stream, keys) in LISTS.items():
-        rows = rows_or_none(seen.answers[name], place) if name in seen.answers else []
+        rows = read_rows(seen, name, place)
         total += len(rows)
         for row in rows:
             if not isinstance(row, dict) or not row:

@@ -121,7 +121,7 @@ def gather(client: Client, manifest: Mapping[str, Any], renew: Callable[[], str]
         client.answers.clear()
         client.use(renew())
         seen.answers["token_info"] = client.token_info()
-    for step in (_each_list, _conversations, _accounts, _reports, _gone_rows, _messages, _contacts, _meetings, _again):
+    for step in STEPS:
         try:
             step(seen)
         except (CannotTell, *ODD_SHAPE):
@@ -216,7 +216,6 @@ def _contacts(seen: Observations) -> None:
     for contact in list(contacts)[:3]:
         seen.get("contact", f"/contacts/{contact}", label="/contacts/{contact_id}")
         found = one_of(seen.good("contact"))
-        seen.answers["contact asked"] = Answer("", content=contact)
         email = (found.get("attributes") or {}).get("email")
         if email:
             break
@@ -252,6 +251,20 @@ def _again(seen: Observations) -> None:
         for metric in seen.metrics:
             if seen.client.left:
                 seen.report(f"metric {metric}", seen.now - 88 * DAY, seen.now + DAY, [metric])
+
+
+STEPS: tuple[Callable[[Observations], None], ...] = (
+    _each_list,
+    _conversations,
+    _accounts,
+    _reports,
+    _gone_rows,
+    _messages,
+    _contacts,
+    _meetings,
+    _again,
+)
+"""What `gather` asks, in this order. Each step uses what the steps before it found."""
 
 
 # What stands where
@@ -298,7 +311,7 @@ def one_of(content: Any) -> dict[str, Any]:
 
 
 def total_of(content: Any) -> Any:
-    return next(found for place in ("data.total", "total") if (found := at(content, place)) is not None)
+    return at(content, "data.total") if at(content, "data.total") is not None else at(content, "total")
 
 
 def next_of(answer: Answer) -> Query | None:
