@@ -64,9 +64,8 @@ def test_the_wheel_contains_the_connector(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         files = {name: archive.read(name) for name in names}
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith("/METADATA"))).decode()
-    assert names == {
-        f"source_drift/{name}" for name in ("__init__.py", "__main__.py", "run.py", "manifest.yaml", "components.py")
-    }
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "source_drift").rglob("*.py")}
+    assert names == modules | {"source_drift/manifest.yaml", "source_drift/components.py"}
     assert files["source_drift/manifest.yaml"] == (ROOT / "manifest.yaml").read_bytes()
     assert files["source_drift/components.py"] == (ROOT / "components.py").read_bytes()
     requirements = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]

@@ -334,10 +334,7 @@ ASSUMPTIONS: Sequence[Assumption] = tuple(
             "messages-next",
             "A page of messages names the next one in pagination: more is true, next is text of digits.",
             2,
-            _area(
-                "messages",
-                "next-url pagination-in-data more-missing more-as-text more-for-ever-without-next",
-            ),
+            _area("messages", "next-url pagination-in-data more-missing more-as-text more-for-ever-without-next"),
             judges.messages_next,
         ),
         (
@@ -373,10 +370,7 @@ ASSUMPTIONS: Sequence[Assumption] = tuple(
             "reports-metrics",
             "A report accepts all metric names that the connector asks for, in one request.",
             4,
-            _area(
-                "reports",
-                "unknown-metric 422-for-an-unknown-metric know-one-metric more-than-ten-metrics-refused",
-            ),
+            _area("reports", "unknown-metric 422-for-an-unknown-metric know-one-metric more-than-ten-metrics-refused"),
             judges.reports_metrics,
         ),
         (
@@ -411,13 +405,7 @@ ASSUMPTIONS: Sequence[Assumption] = tuple(
             _area("reports", "ranges-over-90-days-refused"),
             judges.reports_window,
         ),
-        (
-            "reports-ends",
-            "Both ends belong to a report's window.",
-            4,
-            ("reports-exclusive-ends",),
-            judges.reports_ends,
-        ),
+        ("reports-ends", "Both ends belong to a report's window.", 4, ("reports-exclusive-ends",), judges.reports_ends),
         (
             "reports-fresh",
             "A report contains the newest conversation of the list.",
@@ -500,10 +488,7 @@ ASSUMPTIONS: Sequence[Assumption] = tuple(
             "errors-wrong-token",
             "A wrong token returns 401 with error.type authentication_error.",
             5,
-            _area(
-                "token",
-                "403-when-expired 403-when-access-token-expires 401-without-body-when-access-token-expires",
-            ),
+            _area("token", "403-when-expired 403-when-access-token-expires 401-without-body-when-access-token-expires"),
             judges.wrong_token,
         ),
         (
@@ -625,19 +610,10 @@ ASSUMPTIONS: Sequence[Assumption] = tuple(
             "clock",
             "Every response has a Date within 10 seconds of this machine's clock.",
             7,
-            _area(
-                "gateway",
-                "date-30-seconds-behind date-a-day-ahead date-from-cache date-unreadable no-date",
-            ),
+            _area("gateway", "date-30-seconds-behind date-a-day-ahead date-from-cache date-unreadable no-date"),
             judges.clock,
         ),
-        (
-            "statuses",
-            "A success is status 200.",
-            5,
-            _area("gateway", "201 206 204-once"),
-            judges.status_200,
-        ),
+        ("statuses", "A success is status 200.", 5, _area("gateway", "201 206 204-once"), judges.status_200),
         (
             "media-types",
             "JSON is sent as application/json in UTF-8.",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ TIMEOUT = 60
 SHORTEST_WAIT, LONGEST_WAIT = 2.0, 30.0
 # So many requests in a row without a response end the probe.
 MOST_UNANSWERED = 3
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 # The warnings of urllib3 about malformed headers contain the URL, and thereby the email address that was asked for.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -123,19 +126,14 @@ class Client:
     def _send(self, method: str, url: str, label: str, token: str | None, **sent: Any) -> Answer:
         if not self.left:
             return Answer(label, flaws=("no JSON",))
-        time.sleep(max(0.0, self._next - time.monotonic()))
+        if (wait := self._next - time.monotonic()) > 0:
+            time.sleep(wait)
         self._next = time.monotonic() + PAUSE
         self._left -= 1
         redirects: tuple[str, ...] = ()
         try:
             with self._session.request(
-                method,
-                url,
-                auth=_Bearer(token),
-                allow_redirects=False,
-                stream=True,
-                timeout=(10, TIMEOUT),
-                **sent,
+                method, url, auth=_Bearer(token), allow_redirects=False, stream=True, timeout=(10, TIMEOUT), **sent
             ) as response:
                 target = response.headers.get("Location", "") if 300 <= response.status_code < 400 else ""
                 if target:
@@ -185,6 +183,16 @@ def _body(response: requests.Response) -> bytes:
     return bytes(body)
 
 
+def _has_lone_surrogate(content: Any) -> bool:
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except RecursionError:
+        pass
+    return False
+
+
 def _parsed(body: bytes) -> tuple[Any, tuple[str, ...]]:
     """Return the JSON of a body and how it deviates from strict JSON in UTF-8."""
     flaws = []
@@ -204,10 +212,6 @@ def _parsed(body: bytes) -> tuple[Any, tuple[str, ...]]:
         flaws.append("text after the JSON")
     if constants:
         flaws.append("NaN or Infinity without quotation marks")
-    try:
-        json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    if _SURROGATE.search(body) and _has_lone_surrogate(content):
         flaws.append("a lone surrogate")
-    except (ValueError, RecursionError):
-        flaws.append("deep nesting")
     return content, tuple(flaws)
