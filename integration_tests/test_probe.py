@@ -172,6 +172,33 @@ def test_every_assumption_holds_on_the_plain_sandbox(run: Run, sandbox: Sandbox)
     assert lines[-1].startswith(f"{len(ASSUMPTIONS) - 1} held, 0 refuted, 1 cannot tell; {len(sandbox.journal)} req")
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        dict.fromkeys(("accounts", "conversations", "users", "meetings", "teams", "playbooks", "landing_pages"), 0),
+        {"accounts": 3, "conversations": 5, "users": 2, "meetings": 2},
+        {"accounts": 65, "conversations": 50, "meetings": 20},
+        {"accounts": 130, "conversations": 100, "ties": 40, "meetings": 100},
+    ],
+    ids=["nothing", "few rows", "one full page", "two full pages"],
+)
+def test_few_rows_refute_nothing(run: Run, sandbox: Sandbox, sizes: dict[str, int]) -> None:
+    """What a small organization does not show cannot be told; it is not refuted, and no shape is unexpected."""
+    sandbox.drift = sandbox.service.drift = Drift(**sizes)
+    done = run()
+    assert (done.code, {name for name, verdict in done.verdicts.items() if verdict == "refuted"}) == (0, set())
+    assert "unexpected shape" not in done.out
+
+
+def test_a_truncated_report_does_not_hide_the_last_page(run: Run, sandbox: Sandbox) -> None:
+    """Where a report truncates its rows and counts all, the count leads to the last page of the conversations."""
+    sandbox.drift = sandbox.service.drift = Drift(**TINY | {"conversations": 400})
+    sandbox.options = replace(UNLIMITED, reports_row_cap=120)
+    done = run()
+    assert (done.verdicts["reports-whole"], done.verdicts["list-last-page"]) == ("refuted", "held"), done.evidence
+    assert done.evidence["reports-count"] == "count 400, 120 rows"
+
+
 def test_a_missing_scope_is_found(run: Run, sandbox: Sandbox) -> None:
     """The probe sees with which status Drift refuses a token without a scope, and goes on without its streams."""
     sandbox.options = without_scope(UNLIMITED)
@@ -283,7 +310,7 @@ def test_additional_fields_are_named(run: Run, speak: Callable[..., None]) -> No
 
     speak(add)
     done = run()
-    assert done.evidence["values-undeclared-fields"] == "teams: slackChannel (text (4)); contacts: 1 other field"
+    assert done.evidence["values-undeclared-fields"] == "teams: slackChannel text (4); contacts: 1 other field"
 
 
 def test_a_redirect_to_another_host_is_not_followed(run: Run, speak: Callable[..., None]) -> None:

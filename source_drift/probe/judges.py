@@ -37,6 +37,8 @@ Judge = Callable[[Observations], tuple[bool, str]]
 DRIFT_HOSTS = ("driftapi.com", "api.drift.com")
 # Seconds by which Drift's clock may differ from this machine's.
 CLOCK = 10
+# Fewer rows do not show whether longer responses are truncated. It is Drift's default limit of meetings.
+MANY = 100
 # Where the rows of each list are documented, with the stream whose schema they have and the key of a row.
 LISTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "accounts 1": ("data.accounts", "accounts", ("accountId",)),
@@ -103,22 +105,20 @@ def link_kind(content: Any, dotted: str) -> str:
     parts = urlsplit(value)
     if not parts.query:
         return "text without a query"
-    host = "Drift's host" if parts.hostname in DRIFT_HOSTS else "another host" if parts.netloc else ""
-    where = (
-        f"{parts.scheme if parts.scheme in ('http', 'https') else 'odd'} link to {host}"
-        if host
-        else "relative link"
-        if parts.path
-        else "query"
-    )
+    scheme = parts.scheme if parts.scheme in ("http", "https") else "odd"
+    host = "Drift's host" if parts.hostname in DRIFT_HOSTS else "another host"
+    where = f"{scheme} link to {host}" if parts.netloc else "relative link" if parts.path else "query"
     known = ("cursor", "index", "limit", "next", "page_token", "size")
     query = parse_qsl(parts.query, keep_blank_values=True)
     names = [name if name in known else "another parameter" for name, _ in query]
-    odd = [" (blank)"] * any(not text for _, text in query) + [" (encoded twice)"] * any(
-        "%" in text for _, text in query
-    )
-    odd += [" (null)"] * any(text == "null" for _, text in query) + [" with a fragment"] * bool(parts.fragment)
-    return f"{where} with {' and '.join(names)}{''.join(odd)}"
+    values = [text for _, text in query]
+    odd = {
+        " (blank)": "" in values,
+        " (null)": "null" in values,
+        " (encoded twice)": any("%" in text for text in values),
+        " with a fragment": bool(parts.fragment),
+    }
+    return f"{where} with {' and '.join(names)}{''.join(word for word, is_so in odd.items() if is_so)}"
 
 
 def paging(answer: Answer, link: str, pagination: str = "pagination") -> str:
@@ -136,36 +136,40 @@ def paging(answer: Answer, link: str, pagination: str = "pagination") -> str:
     return ", ".join(said)
 
 
-def names_of(fields: dict[str, Counter[str]], total: int) -> str:
+def names_of(fields: dict[str, Counter[str]]) -> str:
     """List undeclared fields with their types; names that do not look like identifiers are only counted."""
     shown = [name for name in sorted(fields) if _IDENTIFIER.fullmatch(name)][:_MOST_NAMES]
-    said = [
-        f"{name} ({tally(fields[name])})" if total > 1 else f"{name} ({next(iter(fields[name]))})" for name in shown
-    ]
     hidden = len(fields) - len(shown)
-    return ", ".join(said + ([counted(hidden, "other field")] if hidden else []))
+    return ", ".join(
+        [f"{name} {tally(fields[name])}" for name in shown] + [counted(hidden, "other field")] * (hidden > 0)
+    )
 
 
 # What several judges share
 
 
-def first_page(seen: Observations, walk: str) -> Answer:
-    pages = seen.walks.get(walk)
-    if not pages:
-        raise CannotTell("not asked, because an earlier response did not allow it")
-    if not pages[0].good:
-        raise CannotTell(f"{pages[0].request} {outcome(pages[0])}")
-    return pages[0]
+def good(seen: Observations, name: str) -> Answer:
+    """Return a successful response. Raises CannotTell if there is none."""
+    seen.good(name)
+    return seen.answers[name]
+
+
+def decided(seen: Observations, name: str) -> Answer:
+    """Return a response, unless it is about the token, a limit or an outage. Raises CannotTell then."""
+    answer = seen.answers.get(name)
+    if answer is None or answer.status in (None, 401, 403, 429) or answer.status_class == 5:
+        raise CannotTell(f"{answer.request} {outcome(answer)}" if answer else "not asked")
+    return answer
 
 
 def pages_of(seen: Observations, walk: str, place: str, key: str) -> list[list[Any]]:
     """Return the keys of the rows of each page that was read."""
-    first_page(seen, walk)
+    good(seen, f"{walk} 1")
     pages = [page for page in seen.walks[walk] if page.good]
-    return [[row[key] for row in _objects(rows_or_none(page, place)) if key in row] for page in pages]
+    return [[row[key] for row in _objects(rows_or_empty(page, place)) if key in row] for page in pages]
 
 
-def rows_or_none(answer: Answer, place: str) -> list[Any]:
+def rows_or_empty(answer: Answer, place: str) -> list[Any]:
     try:
         return rows_of(answer, place)
     except CannotTell:
@@ -180,12 +184,12 @@ def stands_at(name: str, place: str) -> Judge:
     """The rows are where they are documented."""
 
     def judge(seen: Observations) -> tuple[bool, str]:
-        if seen.answers[name].status == 204:
+        if name in seen.answers and seen.answers[name].status == 204:
             return False, "status 204"
         found = at(seen.good(name), place)
         if isinstance(found, list):
             if not found:
-                elsewhere = rows_or_none(seen.answers[name], place)
+                elsewhere = rows_or_empty(seen.answers[name], place)
                 return not elsewhere, counted(len(elsewhere), "row") + (" elsewhere" if elsewhere else "")
             return True, counted(len(found), "row")
         try:
@@ -213,9 +217,7 @@ def is_not_found(name: str) -> Judge:
     """A row that does not exist is a 404 with Drift's own error."""
 
     def judge(seen: Observations) -> tuple[bool, str]:
-        answer = seen.answers.get(name)
-        if answer is None or answer.status is None or answer.status in (401, 403, 429) or answer.status >= 500:
-            raise CannotTell(f"{answer.request} {outcome(answer)}" if answer else "not asked")
+        answer = decided(seen, name)
         said = error_kind(answer)
         return answer.status == 404 and said == "error with type not_found", f"status {answer.status}, {said}"
 
@@ -276,7 +278,7 @@ def accounts_total(seen: Observations) -> tuple[bool, str]:
     total = at(content, "data.total")
     if total is None:
         return False, "data.total absent"
-    rows = rows_or_none(seen.answers["accounts tail"], "data.accounts") if seen.good("accounts tail") else []
+    rows = rows_or_empty(good(seen, "accounts tail"), "data.accounts")
     return is_integer(total) and len(rows) == min(1, int(total)), (
         f"data.total {kind(total)}, {counted(len(rows), 'row')} from the last position that it counts"
     )
@@ -292,9 +294,10 @@ def accounts_position(seen: Observations) -> tuple[bool, str]:
 
 
 def accounts_next(seen: Observations) -> tuple[bool, str]:
-    answer = first_page(seen, "accounts")
-    rows, said = rows_or_none(answer, "data.accounts"), paging(answer, "data.next", "")
-    if len(rows) < ACCOUNTS_PAGE and said == "data.next absent":
+    answer = good(seen, "accounts 1")
+    rows, said = rows_or_empty(answer, "data.accounts"), paging(answer, "data.next", "")
+    total = at(answer.content, "data.total")
+    if said == "data.next absent" and (len(rows) < ACCOUNTS_PAGE or total == len(rows)):
         raise CannotTell("there is only one page")
     return said == "data.next relative link with index and size", f"{counted(len(rows), 'row')}, {said}"
 
@@ -304,24 +307,27 @@ def accounts_hidden(seen: Observations) -> tuple[bool, str]:
 
 
 def accounts_last(seen: Observations) -> tuple[bool, str]:
-    seen.good("accounts tail")
-    answer = seen.answers["accounts tail"]
-    said = paging(answer, "data.next", "")
-    return said == "data.next absent", f"{counted(len(rows_or_none(answer, 'data.accounts')), 'row')}, {said}"
+    answer = good(seen, "accounts tail")
+    rows, said = rows_or_empty(answer, "data.accounts"), paging(answer, "data.next", "")
+    if len(rows) > 1:
+        raise CannotTell("data.total does not lead to the last page")
+    return said == "data.next absent", f"{counted(len(rows), 'row')}, {said}"
 
 
 def accounts_deleted(seen: Observations) -> tuple[bool, str]:
     rows = _objects(seen.rows("accounts 1", "data.accounts"))
+    if not rows:
+        raise CannotTell("there are no accounts")
     deleted = sum(row.get("deleted") is True for row in rows)
     return not deleted, f"{deleted} of {counted(len(rows), 'row')} deleted"
 
 
 def no_empty_page(seen: Observations, walk: str, place: str) -> tuple[bool, str]:
-    first_page(seen, walk)
+    good(seen, f"{walk} 1")
     pages = [page for page in seen.walks[walk] if page.good]
     if len(pages) < 2:
         raise CannotTell("there is only one page")
-    empty = sum(not rows_or_none(page, place) and next_of(page) is not None for page in pages)
+    empty = sum(not rows_or_empty(page, place) and next_of(page) is not None for page in pages)
     return not empty, f"{empty} of {counted(len(pages), 'page')} empty with a next page"
 
 
@@ -334,7 +340,7 @@ def list_page_size(seen: Observations) -> tuple[bool, str]:
         if refused.status in (401, 403, 404, 429, None):
             raise CannotTell(f"{refused.request} {outcome(refused)}")
         return False, f"limit {LIST_PAGE} with an empty page_token: {outcome(refused)}"
-    answer = first_page(seen, "list")
+    answer = good(seen, "list 1")
     rows = rows_of(answer, "data")
     if len(rows) < LIST_PAGE and next_of(answer) is None:
         raise CannotTell(f"there are only {counted(len(rows), 'conversation')}")
@@ -345,7 +351,6 @@ def list_over(seen: Observations) -> tuple[bool, str]:
     answer = seen.answers["list over"]
     if answer.status in (400, 422, 504):
         return False, f"limit 200 returned {answer.status}"
-    seen.good("list over")
     rows = rows_of(answer, "data")
     if len(rows) < 100 and next_of(answer) is None:
         raise CannotTell(f"there are only {counted(len(rows), 'conversation')}")
@@ -353,10 +358,10 @@ def list_over(seen: Observations) -> tuple[bool, str]:
 
 
 def list_next(seen: Observations) -> tuple[bool, str]:
-    answer = first_page(seen, "list")
+    answer = good(seen, "list 1")
     said = paging(answer, "links.next")
     rows = len(rows_of(answer, "data"))
-    known = len(rows_or_none(seen.answers["report all"], "data")) if "report all" in seen.answers else 0
+    known = len(rows_or_empty(seen.answers["report all"], "data")) if "report all" in seen.answers else 0
     if next_of(answer) is None and (rows < LIST_PAGE or rows == known):
         raise CannotTell("there is only one page")
     # The last of the pages that were read need not name another one.
@@ -368,15 +373,16 @@ def list_next(seen: Observations) -> tuple[bool, str]:
 
 
 def list_last(seen: Observations) -> tuple[bool, str]:
-    first_page(seen, "list")
+    good(seen, "list 1")
     answer = seen.walks["list"][-1]
     if not answer.good or next_of(answer) is not None:
-        seen.good("list tail")
-        answer = seen.answers["list tail"]
+        answer = good(seen, "list tail")
+        if len(rows_or_empty(answer, "data")) > 1:
+            raise CannotTell("the last page was not reached")
     said = paging(answer, "links.next")
     found = at(answer.content, "data")
     count = counted(len(found), "row") if isinstance(found, list) else "no list"
-    links = f"links {kind(at(answer.content, 'links'))}"
+    links = f"links {kind(answer.content['links']) if 'links' in answer.content else 'absent'}"
     agrees = isinstance(found, list) and links == "links object" and said == "links.next absent, pagination absent"
     return agrees, f"{count}, {links}, {said}"
 
@@ -408,15 +414,12 @@ def no_repeats(walk: str, place: str) -> Judge:
 
 
 def list_same_page(seen: Observations) -> tuple[bool, str]:
-    before, after = seen.answers.get("list 2"), seen.answers.get("list 2 again")
-    if before is None or after is None:
+    if "list 2" not in seen.answers:
         raise CannotTell("there is only one page")
-    for answer in (before, after):
-        if answer.status is None or answer.status in (401, 403, 404, 429) or answer.status >= 500:
-            raise CannotTell(f"{answer.request} {outcome(answer)}")
+    before, after = decided(seen, "list 2"), decided(seen, "list 2 again")
     if not (before.good and after.good):
         return False, f"status {before.status}, then {after.status}"
-    first, second = ({str(row.get("id")) for row in _objects(rows_or_none(one, "data"))} for one in (before, after))
+    first, second = ({str(row.get("id")) for row in _objects(rows_or_empty(one, "data"))} for one in (before, after))
     same = len(first & second)
     seconds = round(after.received - before.received)
     return 2 * same > len(
@@ -436,7 +439,7 @@ def list_contacts(seen: Observations) -> tuple[bool, str]:
 
 
 def messages_page_size(seen: Observations) -> tuple[bool, str]:
-    answer = first_page(seen, "messages")
+    answer = good(seen, "messages 1")
     rows = rows_of(answer, "data.messages")
     if len(rows) < MESSAGES_PAGE and next_of(answer) is None and len(rows) >= longest(seen):
         raise CannotTell(f"the longest conversation has only {counted(len(rows), 'message')}")
@@ -444,7 +447,7 @@ def messages_page_size(seen: Observations) -> tuple[bool, str]:
 
 
 def messages_next(seen: Observations) -> tuple[bool, str]:
-    answer = first_page(seen, "messages")
+    answer = good(seen, "messages 1")
     rows, said = rows_of(answer, "data.messages"), paging(answer, "")
     if next_of(answer) is None and len(rows) >= longest(seen):
         raise CannotTell("there is only one page")
@@ -452,18 +455,18 @@ def messages_next(seen: Observations) -> tuple[bool, str]:
 
 
 def messages_last(seen: Observations) -> tuple[bool, str]:
-    first_page(seen, "messages")
+    good(seen, "messages 1")
     answer = seen.walks["messages"][-1]
-    rows, said = rows_or_none(answer, "data.messages"), paging(answer, "")
+    rows, said = rows_or_empty(answer, "data.messages"), paging(answer, "")
     if not answer.good or (next_of(answer) is not None and rows):
         raise CannotTell("the last page was not reached")
     return said == "pagination with more false and next absent", f"{counted(len(rows), 'row')}, {said}"
 
 
 def messages_order(seen: Observations) -> tuple[bool, str]:
-    first_page(seen, "messages")
+    good(seen, "messages 1")
     pages = [page for page in seen.walks["messages"] if page.good]
-    rows = [row for page in pages for row in _objects(rows_or_none(page, "data.messages"))]
+    rows = [row for page in pages for row in _objects(rows_or_empty(page, "data.messages"))]
     times = [row["createdAt"] for row in rows if is_integer(row.get("createdAt"))]
     if len(times) < 2:
         raise CannotTell("fewer than two messages with an integer createdAt")
@@ -543,7 +546,7 @@ def reports_form(seen: Observations) -> tuple[bool, str]:
 
 def reports_count(seen: Observations) -> tuple[bool, str]:
     name = widest(seen)
-    content, rows = seen.good(name), rows_or_none(seen.answers[name], "data")
+    content, rows = seen.good(name), rows_or_empty(seen.answers[name], "data")
     given = content.get("count", "absent")
     if not is_integer(given):
         return False, "count absent" if given == "absent" else f"count {kind(given)}"
@@ -558,6 +561,8 @@ def reports_whole(seen: Observations) -> tuple[bool, str]:
     whole, older, newer = keys.values()
     more = " and more" if at(seen.good(widest(seen)), "more") else ""
     agrees = not (older | newer) - whole and not more
+    if agrees and len(whole) < MANY:
+        raise CannotTell(f"the report has only {counted(len(whole), 'row')}")
     return agrees, f"{counted(len(whole), 'row')}{more}, {len(older | newer):,} in its two halves"
 
 
@@ -572,7 +577,7 @@ def reports_ends(seen: Observations) -> tuple[bool, str]:
     seen.good("report from"), seen.good("report to")
     times = [time for row in seen.rows(widest(seen), "data") for time in metric_values(row) if is_integer(time)]
     inside = [
-        any(min(times) in metric_values(row) for row in rows_or_none(seen.answers[name], "data"))
+        any(min(times) in metric_values(row) for row in rows_or_empty(seen.answers[name], "data"))
         for name in ("report from", "report to")
     ]
     words = ["included" if one else "excluded" for one in inside]
@@ -580,6 +585,8 @@ def reports_ends(seen: Observations) -> tuple[bool, str]:
 
 
 def reports_fresh(seen: Observations) -> tuple[bool, str]:
+    if not conversations_of(seen):
+        raise CannotTell("no conversation was read")
     head = max(
         (row for row in conversations_of(seen) if is_integer(row.get("updatedAt"))), key=lambda row: row["updatedAt"]
     )
@@ -632,7 +639,10 @@ def meetings_whole(seen: Observations) -> tuple[bool, str]:
         for one in (name, "meetings past", "meetings coming")
     }
     whole, past, coming = keys.values()
-    return not (past | coming) - whole, f"{counted(len(whole), 'row')}, {len(past | coming):,} in its two halves"
+    agrees = not (past | coming) - whole
+    if agrees and len(whole) <= MANY:
+        raise CannotTell(f"there are only {counted(len(whole), 'meeting')}")
+    return agrees, f"{counted(len(whole), 'row')}, {len(past | coming):,} in its two halves"
 
 
 def meetings_range(seen: Observations) -> tuple[bool, str]:
@@ -648,7 +658,7 @@ def meetings_history(seen: Observations) -> tuple[bool, str]:
     if answer.status in (400, 422):
         return False, f"a start of 0 returned {answer.status}"
     seen.good("meetings from 0")
-    rows, past = _objects(rows_or_none(answer, "data")), _objects(seen.rows("meetings past", "data"))
+    rows, past = _objects(rows_or_empty(answer, "data")), _objects(seen.rows("meetings past", "data"))
     if not past:
         raise CannotTell("there are no past meetings")
     days = max((seen.now - row["slotStart"] for row in rows), default=0) // DAY
@@ -674,7 +684,7 @@ def users_whole(seen: Observations) -> tuple[bool, str]:
     content = seen.good("users")
     said = paging(seen.answers["users"], "links.next")
     agrees = said == "links.next absent, pagination absent" and at(content, "next") is None
-    return agrees, f"{counted(len(rows_or_none(seen.answers['users'], 'data')), 'row')}, {said}"
+    return agrees, f"{counted(len(rows_or_empty(seen.answers['users'], 'data')), 'row')}, {said}"
 
 
 def stats_shape(seen: Observations) -> tuple[bool, str]:
@@ -734,9 +744,7 @@ def wrong_token(seen: Observations) -> tuple[bool, str]:
 
 
 def bad_request(seen: Observations) -> tuple[bool, str]:
-    answer = seen.answers["bad request"]
-    if answer.status is None or answer.status in (401, 403, 404, 429) or answer.status >= 500:
-        raise CannotTell(f"{answer.request} {outcome(answer)}")
+    answer = decided(seen, "bad request")
     said = error_kind(answer)
     return answer.status == 400 and said == "error with type validation_error", f"status {answer.status}, {said}"
 
@@ -843,7 +851,7 @@ def known_rows(seen: Observations) -> Iterator[tuple[str, list[Any]]]:
 def read_rows(seen: Observations, name: str, place: str) -> list[Any]:
     """Return the rows of a list, of all its pages that were read."""
     pages = seen.walks.get(name.removesuffix(" 1"), [seen.answers[name]] if name in seen.answers else [])
-    return [row for page in pages for row in rows_or_none(page, place)]
+    return [row for page in pages for row in rows_or_empty(page, place)]
 
 
 def row_keys(seen: Observations) -> tuple[bool, str]:
@@ -941,6 +949,6 @@ def _undeclared(what: str, rows: Sequence[dict[str, Any]], declared: set[str], *
                 fields.setdefault(field, Counter())[kind(value)] += 1
     said = [f"{what}: {counted(unknown, 'object')} without any declared field"] if unknown else []
     if fields:
-        listed = names_of(fields, len(rows)) if named else counted(len(fields), "other field")
+        listed = names_of(fields) if named else counted(len(fields), "other field")
         said.append(f"{what}: {listed}")
     return said

@@ -46,6 +46,7 @@ class Observations:
     """All responses, by the name of the question.
 
     Attributes:
+        queries: what was sent to ask them.
         walks: the pages of the lists that were followed, by the name of the list.
         schemas: the schema of each stream.
         metrics: the metrics that the connector asks for, in its order.
@@ -56,6 +57,7 @@ class Observations:
     def __init__(self, client: Client, manifest: Mapping[str, Any]) -> None:
         self.client = client
         self.answers: dict[str, Answer] = {}
+        self.queries: dict[str, Query] = {}
         self.walks: dict[str, list[Answer]] = {}
         self.schemas: dict[str, Any] = manifest["schemas"]
         self.metrics: list[str] = manifest["definitions"]["conversation_metrics"]["$parameters"]["metrics"]
@@ -73,7 +75,7 @@ class Observations:
         """
         answer = self.answers.get(name)
         if answer is None:
-            raise CannotTell("not asked, because an earlier response did not allow it")
+            raise CannotTell("not asked, because it depends on another response")
         if not answer.good:
             raise CannotTell(f"{answer.request} {outcome(answer)}")
         return answer.content
@@ -83,6 +85,7 @@ class Observations:
         return rows_of(self.answers[name], place) if self.good(name) is not None else []
 
     def get(self, name: str, path: str, query: Query = (), *, label: str = "", token: str | None = None) -> Answer:
+        self.queries[name] = query
         self.answers[name] = self.client.get(path, dict(query), name=label, token=token)
         return self.answers[name]
 
@@ -98,15 +101,15 @@ class Observations:
         )
         return self.answers[name]
 
-    def walk(self, name: str, path: str, place: str, query: Query, *, label: str = "", most: int = _MOST_PAGES) -> None:
+    def walk(self, name: str, path: str, query: Query, *, label: str = "", most: int = _MOST_PAGES) -> None:
         """Read a list page by page, up to `most` pages, until none is named."""
         pages = self.walks[name] = []
         following: Query | None = query
         while following is not None and len(pages) < most:
             pages.append(self.get(f"{name} {len(pages) + 1}", path, following, label=label))
             following = next_of(pages[-1]) if pages[-1].good else None
-        if not rows_of(pages[0], place):
-            raise CannotTell(f"{pages[0].request} returned no rows")
+            if following and [key for key, _ in following] == ["next"]:
+                following = [*((key, value) for key, value in query if key != "page_token"), *following]
 
 
 def gather(client: Client, manifest: Mapping[str, Any], renew: Callable[[], str] | None = None) -> Observations:
@@ -147,13 +150,12 @@ def _each_list(seen: Observations) -> None:
 
 
 def _conversations(seen: Observations) -> None:
-    try:
-        seen.walk("list", "/conversations/list", "data", [("limit", LIST_PAGE), ("page_token", "")])
-    except CannotTell:
-        seen.answers["list refused"] = seen.walks["list"][0]
-        seen.walk("list", "/conversations/list", "data", [])
-    finally:
-        seen.get("list over", "/conversations/list", [("limit", 200), ("page_token", "")])
+    path, query = "/conversations/list", [("limit", LIST_PAGE), ("page_token", "")]
+    seen.walk("list", path, query)
+    if not seen.answers["list 1"].good:
+        seen.answers["list refused"] = seen.answers["list 1"]
+        seen.walk("list", path, [])
+    seen.get("list over", path, [("limit", 200), ("page_token", "")])
 
 
 def _accounts(seen: Observations) -> None:
@@ -182,14 +184,16 @@ def _reports(seen: Observations) -> None:
             break
     seen.report("report none", FIRST_DAY, FIRST_DAY + DAY, ["updatedAt"], days=days)
     rows = seen.rows(name, "data")
+    # The last page of the conversation list, which its first pages may not reach.
+    count = seen.good(name).get("count")
+    last = max(1, len(rows), count if is_integer(count) else 0) - 1
+    seen.get("list tail", "/conversations/list", [("limit", LIST_PAGE), ("next", last)])
     times = sorted(time for row in rows for time in metric_values(row) if is_integer(time))
     middle, oldest = times[len(times) // 2], times[0]
     seen.report("report older", low, middle + 1, ["updatedAt"], days=days)
     seen.report("report newer", middle - 1, end, ["updatedAt"], days=days)
     seen.report("report from", oldest, oldest + DAY // 24, ["updatedAt"])
     seen.report("report to", oldest - DAY // 24, oldest, ["updatedAt"])
-    # The last page of the conversation list, which pages alone may not reach.
-    seen.get("list tail", "/conversations/list", [("limit", LIST_PAGE), ("next", max(0, len(rows) - 1))])
 
 
 def _messages(seen: Observations) -> None:
@@ -199,7 +203,7 @@ def _messages(seen: Observations) -> None:
     if empty is not None:
         seen.get("messages none", f"/conversations/{empty}/messages", label=label)
     longest = max(sizes, key=lambda one: sizes[one]) if sizes else integer(first_conversation(seen)["id"])
-    seen.walk("messages", f"/conversations/{longest}/messages", "data.messages", [], label=label)
+    seen.walk("messages", f"/conversations/{longest}/messages", [], label=label)
 
 
 def _gone_rows(seen: Observations) -> None:
@@ -244,9 +248,8 @@ def _meetings(seen: Observations) -> None:
 
 def _again(seen: Observations) -> None:
     """Ask once more for a page of long ago, then for the metrics one by one as far as requests are left."""
-    following = next_of(seen.walks["list"][0]) if seen.walks.get("list") else None
-    if following:
-        seen.get("list 2 again", "/conversations/list", following)
+    if "list 2" in seen.queries:
+        seen.get("list 2 again", "/conversations/list", seen.queries["list 2"])
     if seen.answers["report"].status in _REFUSALS:
         for metric in seen.metrics:
             if seen.client.left:
