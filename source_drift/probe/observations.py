@@ -180,7 +180,7 @@ def _reports(seen: Observations) -> None:
             days = True
             seen.report("report in days", seen.now - 88 * DAY, end, metrics, days=True)
     for name, low in (("report all", FIRST_DAY), ("report year", end - 365 * DAY), ("report quarter", end - 89 * DAY)):
-        if seen.report(name, low, end, ["updatedAt"], days=days).status not in _REFUSALS:
+        if seen.report(name, low, end, ["updatedAt"], days=days).good:
             break
     seen.report("report none", FIRST_DAY, FIRST_DAY + DAY, ["updatedAt"], days=days)
     rows = seen.rows(name, "data")
