@@ -155,9 +155,9 @@ def good(seen: Observations, name: str) -> Answer:
 
 
 def decided(seen: Observations, name: str) -> Answer:
-    """Return a response, unless it is about the token, a limit or an outage. Raises CannotTell then."""
+    """Return a response, unless it is about the token, a limit, another place or an outage. Raises CannotTell then."""
     answer = seen.answers.get(name)
-    if answer is None or answer.status in (None, 401, 403, 429) or answer.status_class == 5:
+    if answer is None or answer.status in (None, 401, 403, 429) or answer.status_class in (3, 5):
         raise CannotTell(f"{answer.request} {outcome(answer)}" if answer else "not asked")
     return answer
 
@@ -335,12 +335,10 @@ def no_empty_page(seen: Observations, walk: str, place: str) -> tuple[bool, str]
 
 
 def list_page_size(seen: Observations) -> tuple[bool, str]:
+    answer = good(seen, "list 1")
     refused = seen.answers.get("list refused")
     if refused is not None:
-        if refused.status in (401, 403, 404, 429, None):
-            raise CannotTell(f"{refused.request} {outcome(refused)}")
-        return False, f"limit {LIST_PAGE} with an empty page_token: {outcome(refused)}"
-    answer = good(seen, "list 1")
+        return False, f"limit {LIST_PAGE} with an empty page_token {outcome(refused)}, without both {answer.status}"
     rows = rows_of(answer, "data")
     if len(rows) < LIST_PAGE and next_of(answer) is None:
         raise CannotTell(f"there are only {counted(len(rows), 'conversation')}")
@@ -348,6 +346,7 @@ def list_page_size(seen: Observations) -> tuple[bool, str]:
 
 
 def list_over(seen: Observations) -> tuple[bool, str]:
+    good(seen, "list 1")
     answer = seen.answers["list over"]
     if answer.status in (400, 422, 504):
         return False, f"limit 200 returned {answer.status}"
@@ -738,7 +737,7 @@ def missing_scopes(seen: Observations) -> tuple[bool, str]:
 
 def wrong_token(seen: Observations) -> tuple[bool, str]:
     answer = seen.answers["wrong token"]
-    if answer.status is None or answer.status == 429 or answer.status >= 500:
+    if answer.status in (None, 429) or answer.status_class in (3, 5):
         raise CannotTell(f"{answer.request} {outcome(answer)}")
     said = error_kind(answer)
     return answer.status == 401 and said == "error with type authentication_error", f"status {answer.status}, {said}"
