@@ -13,6 +13,7 @@ import pytest
 from integration_tests.connector import ROOT, access_token, oauth
 from sandbox import ALL_SCOPES, Drift, Options, Sandbox
 from sandbox.answer import Answer
+from sandbox.auth import Authority
 from sandbox.deviations import Asked, Deviation
 from sandbox.dialects import DIALECTS, Dialect
 from source_drift import probe
@@ -104,7 +105,7 @@ def server() -> Iterator[Sandbox]:
 def sandbox(server: Sandbox) -> Iterator[Sandbox]:
     """The server without a dialect, and with its data as at the beginning."""
     before = state_of(server.drift)
-    server.options = UNLIMITED
+    server.options, server.service.authority = UNLIMITED, Authority()
     server.journal.clear()
     yield server
     if state_of(server.drift) != before:
@@ -345,6 +346,16 @@ def test_the_sixtieth_request_is_the_last(run: Run, sandbox: Sandbox, speak: Cal
     assert done.verdicts["accounts-place"] == "held"
 
 
+def test_a_circle_of_redirects_ends(sandbox: Sandbox, speak: Callable[..., None]) -> None:
+    """A redirect within the host is followed once, not as long as requests are left."""
+    speak(lambda asked, _: Answer(302, b"", {"Location": "/teams/org" if "users" in asked.path else "/users/list"}))
+    asking = client.Client(sandbox.url, "sandbox-token")
+    assert (asking.get("/users/list").status, [one.path for one in sandbox.journal]) == (
+        302,
+        ["/users/list", "/teams/org"],
+    )
+
+
 def test_requests_keep_their_distance(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, leave_only: Callable[[tuple[str, ...]], None]
 ) -> None:
@@ -401,7 +412,7 @@ def test_a_host_that_does_not_respond(run: Run) -> None:
 def test_an_expired_access_token_is_renewed(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
     """With OAuth, the renewed tokens are in the config file, beside all other settings, for its owner only."""
     for token in ("", "expired-token-of-tests"):
-        sandbox.service.authority = type(sandbox.authority)()
+        sandbox.service.authority = Authority()
         done = run({**oauth(sandbox.url, access_token=token), "start_date": "2026-01-01T00:00:00Z"})
         assert (done.code, done.verdicts["users-place"]) == (0, "held"), done.err
         path = tmp_path / "config.json"
@@ -426,6 +437,24 @@ def test_a_token_that_cannot_be_saved_is_not_renewed(
     assert done.code == 1
     assert done.err.splitlines()[-1].endswith("takes no new file: Permission denied. Make the folder writable.")
     assert len(sandbox.journal) == 0
+
+
+def test_renewed_tokens_are_never_lost(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """If the config file cannot be replaced, as in a container, the renewed tokens are in a file that is named."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(config.os, "replace", refuse)
+    done = run(oauth(sandbox.url))
+    (kept,) = tmp_path.glob(".config.json.*")
+    assert (done.code, done.out) == (1, "")
+    assert f"They are in {kept}" in done.err
+    assert json.loads(kept.read_text()) == oauth(
+        sandbox.url, access_token="sandbox-access-1", refresh_token="sandbox-refresh-2"
+    )
 
 
 def test_a_refused_renewal_leaves_the_config(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:

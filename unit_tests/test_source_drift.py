@@ -205,3 +205,14 @@ def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeyp
     assert run.connector_folder() == tmp_path
     (package / "manifest.yaml").touch()
     assert run.connector_folder() == package
+
+
+def test_commands_beside_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that does not belong to the Airbyte protocol gets its own arguments, and its exit code is returned."""
+    with pytest.raises(SystemExit) as ended:
+        run.main(["probe", "--config", str(tmp_path / "missing.json")])
+    assert ended.value.code == 1
+    assert (
+        capsys.readouterr().err
+        == f"The config file {tmp_path}/missing.json cannot be read: No such file or directory.\n"
+    )

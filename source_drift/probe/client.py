@@ -4,14 +4,16 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
+
+Query = Sequence[tuple[str, Any]]
 
 MOST_REQUESTS = 60
 MOST_BYTES = 64_000_000
@@ -94,12 +96,9 @@ class Client:
         """Whether a value is text that contains the token."""
         return isinstance(value, str) and self._token in value
 
-    def get(
-        self, path: str, query: Mapping[str, Any] | str = "", *, name: str = "", token: str | None = None
-    ) -> Answer:
+    def get(self, path: str, query: Query = (), *, name: str = "", token: str | None = None) -> Answer:
         """Request a path; `name` replaces it in `Answer.request` if it contains an ID."""
-        params = parse_qsl(query, keep_blank_values=True) if isinstance(query, str) else query
-        return self._twice("GET", path, name or path, token or self._token, params=params)
+        return self._twice("GET", path, name or path, token or self._token, params=list(query))
 
     def token_info(self) -> Answer:
         return self._twice("POST", "/app/token_info", "", self._token, json={"access_token": self._token})
@@ -123,7 +122,9 @@ class Client:
             answer = self._send(method, self._base + path, label, token, **sent)
         return answer
 
-    def _send(self, method: str, url: str, label: str, token: str | None, **sent: Any) -> Answer:
+    def _send(
+        self, method: str, url: str, label: str, token: str | None, *, follow: bool = True, **sent: Any
+    ) -> Answer:
         if not self.left:
             return Answer(label, flaws=("no JSON",))
         if (wait := self._next - time.monotonic()) > 0:
@@ -144,11 +145,9 @@ class Client:
             answer = Answer(label, flaws=("no JSON",), received=time.time())
         self._unanswered = 0 if answer.status else self._unanswered + 1
         self.answers.append(answer)
-        if redirects == ("same host",) and method == "GET" and self.left:
-            sent["params"] = parse_qsl(urlsplit(target).query, keep_blank_values=True) or sent.get("params")
-            moved = urlsplit(urljoin(url, target))._replace(query="", fragment="").geturl()
-            if moved != url:
-                return self._send(method, moved, label, token, **sent)
+        if redirects == ("same host",) and method == "GET" and follow:
+            # A target without a query keeps none: that is what a browser does.
+            return self._send(method, urljoin(url, target), label, token, follow=False)
         return answer
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from source_drift.probe.client import Client
 
 API_URL = "https://driftapi.com"
+# Bytes, more than two renewed tokens need.
+_ROOM = 16_384
 
 
 class ConfigError(Exception):
@@ -63,11 +65,12 @@ class Settings:
     def renew(self, client: Client) -> str:
         """Renew the access token, save the renewed tokens in the config file, and return the access token.
 
-        Drift may accept a refresh token only once. So the new file, which only its owner can read, is created before
-        the request, and replaces the config file before the new token is used.
+        Drift may accept a refresh token only once. So the new file, which only its owner can read, is created with room
+        for the tokens before the request, and replaces the config file before the new token is used.
 
         Raises:
-            ConfigError: the tokens cannot be saved, or Drift does not renew them.
+            ConfigError: Drift does not renew the token, or the file cannot be created; if it cannot replace the config
+                file, it is kept, and the message names it.
         """
         try:
             descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -76,28 +79,39 @@ class Settings:
                 f"The access token must be renewed, but the folder of {self.path.name} takes no new file: "
                 f"{error.strerror}. Make the folder writable."
             ) from None
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                form = {
-                    key: str(self.credentials.get(key) or "") for key in ("client_id", "client_secret", "refresh_token")
-                }
-                answer = client.renewed_tokens({"grant_type": "refresh_token", **form})
-                found = answer if isinstance(answer, dict) else {}
-                token = found.get("access_token") or found.get("accessToken")
-                if not isinstance(token, str) or not token:
-                    raise ConfigError("Drift did not renew the access token. Authorize the app again.")
-                self.credentials["access_token"] = token
-                self.credentials["refresh_token"] = (
-                    found.get("refresh_token") or found.get("refreshToken") or form["refresh_token"]
-                )
-                file.write(json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
+        with open(descriptor, "w", encoding="utf-8") as file:
+            try:
+                file.write(" " * (len(json.dumps(self.config)) + _ROOM))
                 file.flush()
-                os.fsync(file.fileno())
+                token = self._renewed(client)
+            except BaseException:
+                os.unlink(name)
+                raise
+            file.seek(0)
+            file.write(json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        try:
             os.replace(name, self.path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        except OSError as error:
+            raise ConfigError(
+                f"The renewed tokens cannot be saved in {self.path.name}: {error.strerror}. "
+                f"They are in {name}: replace the config file with it."
+            ) from None
         return sendable(token)
+
+    def _renewed(self, client: Client) -> str:
+        """Renew the access token and put the renewed tokens into `config`."""
+        form = {key: str(self.credentials.get(key) or "") for key in ("client_id", "client_secret", "refresh_token")}
+        answer = client.renewed_tokens({"grant_type": "refresh_token", **form})
+        found = answer if isinstance(answer, dict) else {}
+        token = found.get("access_token") or found.get("accessToken")
+        if not isinstance(token, str):
+            raise ConfigError("Drift did not renew the access token. Authorize the app again.")
+        renewed = found.get("refresh_token") or found.get("refreshToken") or form["refresh_token"]
+        self.credentials |= {"access_token": token, "refresh_token": renewed}
+        return token
 
 
 def sendable(token: str) -> str:

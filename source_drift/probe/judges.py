@@ -574,12 +574,9 @@ def reports_window(seen: Observations) -> tuple[bool, str]:
 
 
 def reports_ends(seen: Observations) -> tuple[bool, str]:
-    seen.good("report from"), seen.good("report to")
+    reports = good(seen, "report from"), good(seen, "report to")
     times = [time for row in seen.rows(widest(seen), "data") for time in metric_values(row) if is_integer(time)]
-    inside = [
-        any(min(times) in metric_values(row) for row in rows_or_empty(seen.answers[name], "data"))
-        for name in ("report from", "report to")
-    ]
+    inside = [any(min(times) in metric_values(row) for row in rows_or_empty(one, "data")) for one in reports]
     words = ["included" if one else "excluded" for one in inside]
     return all(inside), f"start {words[0]}, end {words[1]}"
 

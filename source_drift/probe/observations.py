@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from source_drift.probe.client import Answer, Client
+from source_drift.probe.client import Answer, Client, Query
 
 DAY = 86_400_000
 FIRST_DAY = 1_388_534_400_000
@@ -30,8 +30,6 @@ ODD_SHAPE = (
 _MOST_PAGES = 4
 _NOBODY = "nobody@example.com"
 _REFUSALS = (400, 422)
-
-Query = Sequence[tuple[str, Any]]
 
 
 class CannotTell(Exception):
@@ -82,11 +80,12 @@ class Observations:
 
     def rows(self, name: str, place: str) -> list[Any]:
         """Return the rows of a successful response, wherever they are. Raises CannotTell if there is no list."""
-        return rows_of(self.answers[name], place) if self.good(name) is not None else []
+        self.good(name)
+        return rows_of(self.answers[name], place)
 
     def get(self, name: str, path: str, query: Query = (), *, label: str = "", token: str | None = None) -> Answer:
         self.queries[name] = query
-        self.answers[name] = self.client.get(path, dict(query), name=label, token=token)
+        self.answers[name] = self.client.get(path, query, name=label, token=token)
         return self.answers[name]
 
     def report(
