@@ -494,8 +494,10 @@ def messages_none(seen: Observations) -> tuple[bool, str]:
 
 def details_fresh(seen: Observations) -> tuple[bool, str]:
     row = one_of(seen.good("conversation"))
-    listed = next(one for one in conversations_of(seen) if str(one.get("id")) == str(row["id"]))
-    behind = listed["updatedAt"] - row["updatedAt"]
+    listed = [one for one in conversations_of(seen) if str(one.get("id")) == str(row["id"])]
+    if not listed:
+        raise CannotTell("the conversation has another ID than in the list")
+    behind = listed[0]["updatedAt"] - row["updatedAt"]
     return behind <= 0, f"updatedAt {counted(round(max(0, behind) / 60_000), 'minute')} behind the list"
 
 

@@ -14,16 +14,7 @@ FIRST_DAY = 1_388_534_400_000
 LIST_PAGE, ACCOUNTS_PAGE, MESSAGES_PAGE = 50, 65, 50
 """Page sizes that the connector asks for or expects."""
 UNKNOWN_ID = 1
-ODD_SHAPE = (
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    OverflowError,
-    ArithmeticError,
-    RecursionError,
-)
+ODD_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
 """What code raises that meets JSON of a shape that it does not expect."""
 
 # So many pages of a list are read in a row.
