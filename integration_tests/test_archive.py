@@ -36,7 +36,7 @@ def test_kills_leave_an_archive_that_equals_drift(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     drift = Drift(
         conversations=CONVERSATIONS,
-        messages_per_conversation=1,
+        messages_per_conversation=3,
         accounts=ACCOUNTS,
         meetings=10,
         history_days=60,

@@ -21,7 +21,11 @@ from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 Content = TypeVar("Content")
 
-COMMANDS = {"archive": "source_drift.archive.run", "person": "source_drift.person"}
+COMMANDS = {
+    "archive": "source_drift.archive.run",
+    "person": "source_drift.person",
+    "probe": "source_drift.probe",
+}
 """The commands beside the Airbyte protocol, each with the module whose `main(arguments) -> int` runs it."""
 EXTRA = 'pip install "airbyte-source-drift[archive]"'
 
@@ -41,6 +45,8 @@ def main(args: list[str] | None = None) -> None:
     process prints one TRACE message that names the file and exits with code 1.
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
+    if args[0] in ("-h", "--help"):
+        print(f"Commands beside those of the Airbyte protocol, each with its own --help: {', '.join(COMMANDS)}\n")
     if args[0] in COMMANDS:
         sys.exit(_run(args[0], args[1:]))
     try:
