@@ -1,5 +1,6 @@
 """An archive that is killed at any moment ends equal to Drift, and does not read twice what it has finished."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -7,12 +8,13 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from integration_tests.connector import CHILDREN, PRIMARY_KEYS, access_token, run
 from sandbox import METRICS, Drift, Options, Sandbox
@@ -75,6 +77,8 @@ def archive(folder: Path, kill_at: int | None = None, delay: float = 0.0) -> int
     process.start()
     process.join(LONGEST)
     assert process.exitcode is not None, "it has not ended"
+    with (folder / "lock").open("w") as lock:
+        wait_until(lambda: _locked(lock), "the connector of an archive that was killed goes on")
     return process.exitcode
 
 
@@ -130,7 +134,7 @@ def _archive_here(folder: Path, kill_at: int | None, delay: float) -> None:
     def take_until_killed(intake: Intake, message: Message) -> None:
         # From another thread, so that it hits any moment, also that of a transaction.
         if message["type"] == "RECORD" and next(records) == kill_at:
-            threading.Timer(delay, _kill, (folder,)).start()
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
         take(intake, message)
 
     Intake.take = take_until_killed  # type: ignore[method-assign]
@@ -141,7 +145,16 @@ def _archive_here(folder: Path, kill_at: int | None, delay: float) -> None:
     os._exit(code)
 
 
-def _kill(folder: Path) -> None:
-    """Kill the connector and this process, as the end of the power does."""
-    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + LONGEST
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.01)
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -46,7 +46,7 @@ def main(args: list[str] | None = None) -> None:
     """
     args = (sys.argv[1:] if args is None else args) or ["--help"]
     if args[0] in ("-h", "--help"):
-        print(f"Commands beside those of the Airbyte protocol, each with its own --help: {', '.join(COMMANDS)}\n")
+        print(f"Besides the commands of the Airbyte protocol: {', '.join(COMMANDS)}; each has a --help of its own.\n")
     if args[0] in COMMANDS:
         sys.exit(_run(args[0], args[1:]))
     try:

@@ -194,7 +194,9 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run.main([])
     assert end.value.code == 0
-    assert "{spec,check,discover,read}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "{spec,check,discover,read}" in printed
+    assert printed.startswith("Besides the commands of the Airbyte protocol: archive")
 
 
 def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

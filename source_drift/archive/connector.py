@@ -25,7 +25,7 @@ from source_drift.archive.settings import Settings
 Message = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
-CONNECTOR = (sys.executable, "-m", "source_drift")
+CONNECTOR = (sys.executable, "-m", "source_drift.archive.child")
 
 _SECONDS_TO_STOP = 5.0
 # The CDK puts the stream that it tried before the reason.
@@ -152,7 +152,8 @@ class Connector:
                 [*self._command, verb, "--config", str(self._settings.path), *flags],
                 cwd=ROOT,
                 env=_environment(),
-                stdin=subprocess.DEVNULL,
+                # It ends when this process does, however that happens.
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 # Ctrl-C reaches this process alone, so that it decides how the connector ends.
@@ -193,6 +194,8 @@ class Connector:
                 process.kill()
                 process.wait()
         output.close()
+        if process.stdin:
+            process.stdin.close()
 
     def _take_config(self, message: Message) -> None:
         control = message.get("control") or {}

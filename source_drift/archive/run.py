@@ -36,8 +36,10 @@ from source_drift.archive.warehouse import COMPLETE, StreamSync, Warehouse
 
 DISTRIBUTION = "airbyte-source-drift"
 
-# A full refresh stream that an interrupted sync completed is not read again so soon.
+# A full refresh stream that an interrupted sync completed is not read again so soon, except for the one that names the
+# organization, and the one whose addresses are in the config, where they may have changed since.
 _STILL_NEW = timedelta(hours=12)
+_ALWAYS_READ = (IDENTITY, "contacts_by_email")
 
 
 def main(arguments: Sequence[str], *, command: Sequence[str] = CONNECTOR) -> int:
@@ -157,7 +159,7 @@ class _Archive:
         done = {
             name: entry
             for name, entry in self._warehouse.unfinished(_STILL_NEW).items()
-            if any(stream.name == name and not stream.incremental for stream in streams) and name != IDENTITY
+            if any(stream.name == name and not stream.incremental for stream in streams) and name not in _ALWAYS_READ
         }
         if done:
             self._screen.aside(f"Complete since the last, unfinished sync: {', '.join(done)}.")

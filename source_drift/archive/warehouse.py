@@ -68,7 +68,7 @@ class StreamSync:
 
 
 class Warehouse:
-    """The DuckDB file at `path`, which stays open until the end and is readable only by its owner.
+    """The DuckDB file at `path`, which stays open until the end.
 
     Raises:
         ArchiveError: the file is in use, or is no DuckDB file, or belongs to something else, in one sentence.
@@ -78,11 +78,7 @@ class Warehouse:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            existed = path.exists()
-            if existed:
-                path.chmod(0o600)
             self._connection = duckdb.connect(str(path), config={"memory_limit": _MEMORY})
-            path.chmod(0o600)
         except OSError as error:
             raise ArchiveError(f"{path} cannot be written: {error.strerror}.") from error
         except duckdb.Error as error:
@@ -99,7 +95,7 @@ class Warehouse:
             self._connection.close()
 
     def claim(self, host: str, version: str) -> None:
-        """Make the file an archive of the Drift at `host`, or check that it is one.
+        """Make the file an archive of the Drift at `host`, readable only by its owner, or check that it is one.
 
         Raises:
             ArchiveError: it belongs to another host, was written by a newer version, or is no archive.
@@ -116,6 +112,7 @@ class Warehouse:
                     )
             if its_host != host:
                 raise ArchiveError(f"{self.path} is an archive of {its_host}, not of {host}. Choose another file.")
+        self.path.chmod(0o600)
         with self.transaction():
             self._connection.execute(_TABLES)
             if known[0]:

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from source_drift.archive.connector import Connector, error_of, parse, reason_of, retry_of
+from source_drift.archive.connector import ROOT, Connector, error_of, parse, reason_of, retry_of
 from source_drift.archive.errors import ArchiveError
 from source_drift.archive.log import Log
 from source_drift.archive.settings import Settings, load
@@ -251,3 +253,23 @@ def test_a_config_in_the_last_words_of_a_stopped_process_is_saved(
     messages.close()
     assert load(tmp_path / "config.json") == new
     assert len(notices) == 1
+
+
+def test_the_connector_ends_with_its_reader() -> None:
+    """Whatever it is doing: after kill -9 of the archive nothing goes on reading Drift."""
+    code = """
+import time
+from source_drift.archive import child
+child.run.main = lambda _: (print("busy", flush=True), time.sleep(60))
+child.main([])
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "busy\n"
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(30) == 1

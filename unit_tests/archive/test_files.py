@@ -388,7 +388,7 @@ def test_a_run_that_is_killed_leaves_no_half_file_for_long(tmp_path: Path, sandb
         ("nan", 0, 0),
         ("soon", 0, 0),
         (None, 0, 0),
-        (formatdate(time.time() + 300, usegmt=True), 200, 301),
+        (formatdate(time.time() + 590, usegmt=True), 1, 590),
         (formatdate(time.time() - 300, usegmt=True), 0, 0),
     ],
     ids=["seconds", "a day", "negative", "nan", "text", "none", "a date ahead", "a date before"],

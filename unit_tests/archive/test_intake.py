@@ -118,7 +118,6 @@ def test_a_record_of_another_stream_is_an_error(intake: tuple[Intake, Take]) -> 
 def test_an_id_as_text_is_the_same_id(warehouse: Warehouse, intake: tuple[Intake, Take]) -> None:
     """A Drift that spells ids as text or with a decimal point is archived, in the same rows."""
     committing, take = intake
-    take(MINE, record("people", id="7", name="Ada"), record("people", id=8.0, name="Grace"), record("people", id=7))
-    take(status("people", "COMPLETE"))
+    take(MINE, *(record("people", id=number) for number in ("7", 8.0, 7)), status("people", "COMPLETE"))
     committing.finish(interrupted=False)
-    assert sorted(warehouse.ask("SELECT id, name, _other FROM people").rows) == [(7, None, None), (8, "Grace", None)]
+    assert sorted(warehouse.ask("SELECT id, _other FROM people").rows) == [(7, None), (8, None)]

@@ -183,7 +183,8 @@ def test_the_file_is_private(tmp_path: Path, mode: int | None) -> None:
         duckdb.connect(str(path)).close()
         path.chmod(mode)
     tmp_path.chmod(0o755)
-    with Warehouse(path):
+    with Warehouse(path) as warehouse:
+        warehouse.claim("driftapi.com", "1.0.0")
         assert [stat.S_IMODE(each.stat().st_mode) for each in (path, tmp_path)] == [0o600, 0o755]
 
 
@@ -221,8 +222,10 @@ def test_another_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "mine.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE users (id INTEGER)")
+    path.chmod(0o640)
     with Warehouse(path) as warehouse, pytest.raises(ArchiveError, match="not an archive of Drift"):
         warehouse.claim("driftapi.com", "1.0.0")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
     with duckdb.connect(str(path)) as connection:
         assert connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("users",)]
 
@@ -344,6 +347,14 @@ def test_a_file_that_is_no_duckdb_file_is_one_clear_line(tmp_path: Path) -> None
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(ArchiveError, match=r"drift\.duckdb cannot be opened as a DuckDB file"):
         Warehouse(path)
+
+
+def test_a_folder_is_no_archive(tmp_path: Path) -> None:
+    """It is left as it is."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(ArchiveError, match="cannot be opened as a DuckDB file"):
+        Warehouse(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_a_query_without_answer_is_an_error(warehouse: Warehouse) -> None:
