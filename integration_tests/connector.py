@@ -223,7 +223,8 @@ def run(
         # Not splitlines(), which also splits at characters in records. Text after the last newline is incomplete.
         lines = output.split("\n")[:-1]
         peak = Path(f"{stdout}.peak")
-        megabytes = int(peak.read_text(encoding="utf-8")) / 1024 if peak.exists() else 0.0
+        # A process that is killed may not have written it.
+        megabytes = int(peak.read_text(encoding="utf-8") or 0) / 1024 if peak.exists() else 0.0
     said = "\n".join(line for line in lines if not line.startswith('{"type":"CONTROL"')) + errors
     for secret in secrets_of(config):
         assert secret not in said, f"a secret is in the output of `{verb}`"

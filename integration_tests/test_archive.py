@@ -1,6 +1,7 @@
 """An archive that is killed at any moment ends equal to Drift, and does not read twice what it has finished."""
 
 import fcntl
+import hashlib
 import json
 import os
 import random
@@ -37,7 +38,7 @@ def test_kills_leave_an_archive_that_equals_drift(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     drift = Drift(
         conversations=CONVERSATIONS,
-        messages_per_conversation=1,
+        messages_per_conversation=3,
         accounts=ACCOUNTS,
         meetings=10,
         history_days=60,
@@ -61,6 +62,7 @@ def test_kills_leave_an_archive_that_equals_drift(tmp_path: Path) -> None:
     assert sizes == sorted(sizes), sizes
     assert sizes[-1] > CONVERSATIONS, sizes
     with Warehouse(path) as warehouse:
+        assert_files_are_those_of_the_messages(warehouse, tmp_path / "files", drift)
         assert {stream.name: differs(stream, warehouse, drift) for stream in streams} == dict.fromkeys(PRIMARY_KEYS)
         *earlier, _ = warehouse.history().values()
     # Once finished, a list is not read again until everything is; then one more run asks only for what is new.
@@ -97,6 +99,18 @@ def rows_of_a_consistent_archive(path: Path, streams: list[Stream], drift: Drift
     return total
 
 
+def assert_files_are_those_of_the_messages(warehouse: Warehouse, folder: Path, drift: Drift) -> None:
+    named = {
+        (row["id"], str(file["id"])) for row in drift.expected("messages") for file in row.get("attachments") or []
+    }
+    rows = warehouse.ask("SELECT messageId, id, path, sha256, outcome FROM attachments").rows
+    assert {(message, number) for message, number, *_ in rows} == named
+    assert named
+    for _, _, path, digest, outcome in rows:
+        assert outcome == "downloaded"
+        assert hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest
+
+
 def differs(stream: Stream, warehouse: Warehouse, drift: Drift) -> str | None:
     if stream.name == "token_info":
         return None
@@ -125,8 +139,8 @@ def _archive_here(folder: Path, kill_at: int | None, delay: float) -> None:
 
     Intake.take = take_until_killed  # type: ignore[method-assign]
     command = (sys.executable, "-m", "integration_tests.quick_connector", str(folder))
-    files = ["--config", str(folder / "config.json"), "--into", str(folder / "drift.duckdb")]
-    code = main(files, command=command)
+    paths = {"config": "config.json", "into": "drift.duckdb", "files": "files"}
+    code = main([f"--{option}={folder / name}" for option, name in paths.items()], command=command)
     sys.stdout.flush()
     os._exit(code)
 

@@ -45,6 +45,7 @@ _USER_ID, _USER_STEP = 2_100_417, 313
 _PLAYBOOK_ID, _PLAYBOOK_STEP = 310_208, 17
 _TEAM_ID, _TEAM_STEP = 88_105, 3
 _ACCOUNT_PREFIX = 5_184_712
+_ATTACHMENT_IDS = range(9_000_000, 9_000_000 + (1 << 15))
 
 # Threads with two and three pages, and one with exactly one page, at fixed places in every 199 conversations.
 _LONG_EVERY = 199
@@ -392,13 +393,19 @@ class Blueprint:
         if turn.author == "user" and bits >> 45 & 15 == 0:
             row["attachments"] = [
                 {
-                    "id": 9_000_000 + (bits >> 49),
+                    "id": _ATTACHMENT_IDS[bits >> 49],
                     "fileName": "offer.pdf",
                     "mimeType": "application/pdf",
                     "url": "https://files.example.com/offer.pdf",
                 }
             ]
         return row
+
+    def attachment(self, attachment_id: int) -> bytes | None:
+        """Return the bytes of a file, about 100 kB, None for an id that no message can name."""
+        if attachment_id not in _ATTACHMENT_IDS:
+            return None
+        return b"%PDF-1.4\n" + self._draw("message", attachment_id).to_bytes(8) * 12_500
 
     def message_id(self, number: int, place: int) -> int:
         return _MESSAGE_ID + number * _MESSAGES_PER_CONVERSATION + place

@@ -455,6 +455,10 @@ class Drift:
             ref = self._readable(conversation_id)
             return None if ref is None else self._messages(ref)
 
+    def attachment(self, attachment_id: int) -> bytes | None:
+        """Return the bytes of a file that was sent with a message, None if there is none."""
+        return self._base.attachment(attachment_id)
+
     def contact(self, contact_id: int) -> Row | None:
         with self._lock:
             number = self._base.contact_number(contact_id)

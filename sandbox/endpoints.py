@@ -1,4 +1,4 @@
-"""Drift's documented read endpoints: each takes a call and returns the JSON of the response."""
+"""Drift's read endpoints: each takes a call and returns the JSON of the response, or an answer of another type."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, parse_qsl
 import orjson
 
 from sandbox import paging
+from sandbox.answer import Answer
 from sandbox.auth import Authority
 from sandbox.blueprint import METRICS
 from sandbox.data import NAN, Drift
@@ -63,7 +64,7 @@ Handler = Callable[[Call], Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A documented operation; `scope` is the scope that it needs, `token` is whether it needs a token."""
+    """An operation of openapi.yaml; `scope` is the scope that it needs, `token` is whether it needs a token."""
 
     method: str
     path: str
@@ -108,6 +109,14 @@ def messages(call: Call) -> Any:
     if found is None:
         raise not_found(f"Conversation {conversation_id}")
     return paging.messages_envelope(found, page, call.options.last_page)
+
+
+def attachment(call: Call) -> Any:
+    attachment_id = call.path_id("attachmentId", "Attachment")
+    found = call.drift.attachment(attachment_id)
+    if found is None:
+        raise not_found(f"Attachment {attachment_id}")
+    return Answer(200, found, {}, "application/pdf")
 
 
 def conversation_stats(call: Call) -> Any:
@@ -273,6 +282,7 @@ def oauth_token(call: Call) -> Any:
 ENDPOINTS = (
     Endpoint("GET", "/conversations/list", conversations, "conversation_read"),
     Endpoint("GET", "/conversations/{conversationId}/messages", messages, "conversation_read"),
+    Endpoint("GET", "/attachments/{attachmentId}/data", attachment, "conversation_read"),
     Endpoint("GET", "/conversations/stats", conversation_stats, "conversation_read"),
     Endpoint("GET", "/conversations/{conversationId}", conversation, "conversation_read"),
     Endpoint("GET", "/contacts/attributes", contact_attributes, "all_contact_read"),

@@ -227,7 +227,7 @@ class _Resource:
                 turn.body if turn else exchange.request.body,
             )
         )
-        return Answer(200, content, {})
+        return content if isinstance(content, Answer) else Answer(200, content, {})
 
 
 class Sandbox:

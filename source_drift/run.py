@@ -21,7 +21,11 @@ from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 Content = TypeVar("Content")
 
-COMMANDS = {"archive": "source_drift.archive.run"}
+COMMANDS = {
+    "archive": "source_drift.archive.run",
+    "person": "source_drift.person",
+    "probe": "source_drift.probe",
+}
 """The commands beside the Airbyte protocol, each with the module whose `main(arguments) -> int` runs it."""
 EXTRA = 'pip install "airbyte-source-drift[archive]"'
 

@@ -1,4 +1,4 @@
-"""The error that the demo raises when it cannot continue."""
+"""The error of a command that cannot continue."""
 
 
 class ArchiveError(Exception):

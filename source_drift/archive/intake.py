@@ -15,7 +15,7 @@ import orjson
 from source_drift.archive.connector import Message, Stream
 from source_drift.archive.errors import ArchiveError
 from source_drift.archive.reading import Progress, Reading, State
-from source_drift.archive.tables import LINE, OTHER, columns, divided
+from source_drift.archive.tables import LINE, OTHER, as_key, columns, divided
 from source_drift.archive.warehouse import COMPLETE, INCOMPLETE, INTERRUPTED, RUNNING, StreamSync, Warehouse
 
 IDENTITY = "token_info"
@@ -50,6 +50,9 @@ class Spool:
         """
         row, other = divided(data, self._columns)
         for field in self.stream.key:
+            if field in other:
+                # An id as text, or with a decimal point, is the same id.
+                row[field] = as_key(other.pop(field), self._columns.get(field))
             if row.get(field) is None:
                 raise ArchiveError(f"A record of {self.stream.name} has no usable {field}, which is its key.")
         row[LINE] = self._number

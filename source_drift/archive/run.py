@@ -19,11 +19,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+from duckdb import DuckDBPyConnection
 from rich.console import Console
 
-from source_drift.archive import settings
+from source_drift.archive import files, settings
 from source_drift.archive.connector import CONNECTOR, Connector, Stream
 from source_drift.archive.errors import ArchiveError
+from source_drift.archive.files import Counts
 from source_drift.archive.intake import IDENTITY, Intake
 from source_drift.archive.interrupts import Interrupted, Interrupts
 from source_drift.archive.log import Log, masked
@@ -34,7 +36,6 @@ from source_drift.archive.warehouse import COMPLETE, StreamSync, Warehouse
 
 DISTRIBUTION = "airbyte-source-drift"
 
-_HOST = "driftapi.com"
 # A full refresh stream that an interrupted sync completed is not read again so soon, except for the one that names the
 # organization, and the one whose addresses are in the config, where they may have changed since.
 _STILL_NEW = timedelta(hours=12)
@@ -122,12 +123,13 @@ class _Archive:
         try:
             streams = self._connect()
             entries = self._read(streams)
+            has_files = not self._options.files or self._download(self._options.files)
             if self._options.parquet:
                 names = self._warehouse.export(self._options.parquet)
                 self._screen.exported(self._options.parquet, names)
             self._warehouse.checkpoint()
             self._report()
-            return self._end(entries)
+            return self._end(entries, has_files=has_files)
         except ArchiveError:
             log = self._kept_log()
             if log:
@@ -189,6 +191,22 @@ class _Archive:
         self._screen.summary(reading)
         return self._warehouse.history()[sync]
 
+    def _download(self, folder: Path) -> bool:
+        """Download what the messages name, and return whether every file that Drift still has is there."""
+        given = self._settings
+
+        def fetch(connection: DuckDBPyConnection) -> Counts:
+            return files.fetch(connection, folder, given.api_url, lambda: given.token, given.rate, self._screen.warning)
+
+        try:
+            with self._screen.waiting("files"):
+                counts = self._warehouse.files(fetch)
+        except ArchiveError as error:
+            self._screen.failure(str(error))
+            return False
+        self._screen.files(folder, counts)
+        return not counts.failed
+
     def _report(self) -> None:
         """Write a page about the whole archive, also about streams that this run was not asked for."""
         history = self._warehouse.history()
@@ -212,10 +230,13 @@ class _Archive:
         else:
             self._screen.page(str(path))
 
-    def _end(self, entries: list[StreamSync]) -> int:
+    def _end(self, entries: list[StreamSync], *, has_files: bool) -> int:
         self._screen.file(self._options.into, self._warehouse.tables())
         self._screen.note("")
         faults = _faults(entries)
+        if not faults and not has_files:
+            self._screen.failure("All streams are complete, but not all files. Run the same command again to go on.")
+            return 1
         if not faults:
             self._screen.success(f"Complete: {len(entries)} of {len(entries)} streams.")
             return 0
@@ -247,6 +268,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--start-date", type=_date, metavar="DATE", help="only what changed since then, such as 2024-01-31"
     )
     parser.add_argument("--parquet", type=Path, metavar="DIR", help="also export each stream to a Parquet file in DIR")
+    parser.add_argument(
+        "--files", type=Path, metavar="DIR", help="also download the files that messages name; untested against Drift"
+    )
     return parser.parse_args(arguments)
 
 
@@ -289,7 +313,7 @@ def _host(config: Mapping[str, Any]) -> str:
         host = urlsplit(url).netloc.rpartition("@")[2] if isinstance(url, str) else ""
     except ValueError:
         host = ""
-    return host.lower() or _HOST
+    return host.lower() or urlsplit(settings.API_URL).netloc
 
 
 def _stream_of(state: Mapping[str, Any]) -> str | None:

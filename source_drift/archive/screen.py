@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from source_drift.archive.files import Counts
 from source_drift.archive.reading import Progress, Reading, State
 from source_drift.archive.words import counted, duration
 
@@ -126,6 +127,12 @@ class Screen:
     def exported(self, folder: Path, names: Sequence[str]) -> None:
         """Say what was exported."""
         self.note(f"{folder} contains {counted(len(names), 'Parquet file')}.")
+
+    def files(self, folder: Path, counts: Counts) -> None:
+        """Say what became of the files that the messages name."""
+        told = {"downloaded": counts.downloaded, "already there": counts.present, "gone from Drift": counts.gone}
+        text = ", ".join(f"{number:,} {what}" for what, number in (told | {"failed": counts.failed}).items() if number)
+        self.note(f"files: {text or 'the messages name none'}, in {folder}")
 
     def page(self, path: str) -> None:
         """Say where the report is."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from source_drift.archive.errors import ArchiveError
 
+API_URL = "https://driftapi.com"
+
 # Fields of a config, in any of its forms, whose value no log may show.
 _SECRET = re.compile(r"(?i)token|secret|password|key|code|client_?id")
 
@@ -36,6 +38,21 @@ class Settings:
         self._rescue = rescue
         self._start_date = start_date
         self._pass_on()
+
+    @property
+    def token(self) -> str:
+        """The access token, as the connector renewed it last; empty where the config has none."""
+        credentials = self._config.get("credentials") or {}
+        return str(credentials.get("access_token") or "")
+
+    @property
+    def api_url(self) -> str:
+        return str(self._config.get("api_url") or API_URL)
+
+    @property
+    def rate(self) -> int:
+        """The most requests in a second."""
+        return int(self._config.get("max_requests_per_second") or 35)
 
     def update(self, config: Mapping[str, Any]) -> str | None:
         """Accept a config from the connector; return a message for the user, or None if nothing changed.

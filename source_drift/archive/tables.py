@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +56,17 @@ def divided(data: Mapping[str, Any], types: Mapping[str, str]) -> tuple[dict[str
         else:
             row[field] = value
     return row, other
+
+
+def as_key(value: Any, kind: str | None) -> int | str | None:
+    """Return a key that does not fit its column in the form that does, None if it has none without loss."""
+    if kind == "VARCHAR" and type(value) is int:
+        return str(value)
+    if kind == "BIGINT" and isinstance(value, float) and value.is_integer():
+        value = f"{value:.0f}"
+    if kind == "BIGINT" and isinstance(value, str) and re.fullmatch(r"-?[1-9]\d{0,17}", value):
+        return int(value)
+    return None
 
 
 def definition(stream: Stream) -> Iterator[str]:

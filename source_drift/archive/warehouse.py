@@ -5,7 +5,7 @@ Whatever changes it is one transaction, so the file is a consistent archive at e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from source_drift.archive.connector import Message, Stream
 from source_drift.archive.errors import ArchiveError
+from source_drift.archive.files import Counts
 from source_drift.archive.tables import OTHER, SYNCED_AT, VIEWS, columns, definition, latest, literal, quoted, view
 
 COMPLETE, INCOMPLETE, INTERRUPTED, RUNNING = "complete", "incomplete", "interrupted", "running"
@@ -279,6 +280,17 @@ class Warehouse:
         except duckdb.Error as error:
             raise _failed(f"The Parquet files in {folder} could not be written", error) from error
         return names
+
+    def files(self, fetch: Callable[[duckdb.DuckDBPyConnection], Counts]) -> Counts:
+        """Have `fetch` download what the messages name; see `source_drift.archive.files`.
+
+        Raises:
+            ArchiveError: it had to stop, or the file cannot be written.
+        """
+        try:
+            return fetch(self._connection)
+        except duckdb.Error as error:
+            raise _failed(f"{self.path} could not be written, and holds what was there before", error) from error
 
     def asked(self, sql: str) -> set[str]:
         """Return the names of the tables that a query reads, whether there are any or not.

@@ -113,3 +113,11 @@ def test_a_record_of_another_stream_is_an_error(intake: tuple[Intake, Take]) -> 
     """It has no place to go, and dropping it would be a loss."""
     with pytest.raises(ArchiveError, match="'teams', a stream that was not requested"):
         intake[1](record("teams", id=1))
+
+
+def test_an_id_as_text_is_the_same_id(warehouse: Warehouse, intake: tuple[Intake, Take]) -> None:
+    """A Drift that spells ids as text or with a decimal point is archived, in the same rows."""
+    committing, take = intake
+    take(MINE, *(record("people", id=number) for number in ("7", 8.0, 7)), status("people", "COMPLETE"))
+    committing.finish(interrupted=False)
+    assert sorted(warehouse.ask("SELECT id, _other FROM people").rows) == [(7, None), (8, None)]

@@ -167,6 +167,9 @@ def test_rows_conform(contract: Any, drift: Drift) -> None:
     assert ask(contract, "/reports/conversations", "POST", body=report, media_type="application/json").json()["count"]
     email = next(row["attributes"]["email"] for row in drift.expected("contacts") if "email" in row["attributes"])
     assert ask(contract, "/contacts", query={"email": email}).json()["data"]
+    named = next(file["id"] for row in drift.expected("messages") for file in row.get("attachments", ()))
+    file = ask(contract, "/attachments/{attachmentId}/data", path_parameters={"attachmentId": named})
+    assert file.content.startswith(b"%PDF"), file.content[:20]
 
 
 @pytest.mark.parametrize(("paging", "last_page"), list(itertools.product(get_args(Paging), get_args(LastPage))))
