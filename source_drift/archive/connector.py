@@ -31,7 +31,8 @@ _SECONDS_TO_STOP = 5.0
 # The CDK puts the stream that it tried before the reason.
 _TRIED = re.compile(r"^Stream \S+ is not available: ")
 # The CDK tells of a retry in these words.
-_RETRY = re.compile(r"Retrying in [\d.]+ seconds")
+_RETRY = re.compile(r"Retrying in (\d+(?:\.\d+)?) seconds")
+_STATUS = re.compile(r"\(HTTP (\d{3})\)")
 
 
 @dataclass(frozen=True)
@@ -259,9 +260,14 @@ def reason_of(text: str | None) -> str:
 
 
 def retry_of(message: Message) -> str | None:
-    """Return the connector's line about a request that it is going to repeat, None for any other message."""
+    """Return a sentence about a request that the connector is going to repeat, None for any other message."""
     text = (message.get("log") or {}).get("message") or ""
-    return text if _RETRY.search(text) else None
+    retry, status = _RETRY.search(text), _STATUS.search(text)
+    if not retry:
+        return None
+    # The CDK calls every reason a rate limit.
+    failed = f"Drift answered with HTTP {status[1]}" if status else "A request failed"
+    return f"{failed}. Retrying in {float(retry[1]):.0f} seconds."
 
 
 def _repaired(line: bytes) -> Message:

@@ -184,10 +184,12 @@ class _Archive:
                 reading.error = str(error)
                 raise
             finally:
-                # What came before an error or Ctrl-C counts.
+                # What came before an error or Ctrl-C counts, and the page must not say what was true before it.
                 with self._interrupts.held():
                     reading.finish()
                     intake.finish(interrupted=interrupted)
+                    if interrupted:
+                        self._report()
         self._screen.summary(reading)
         return self._warehouse.history()[sync]
 
@@ -213,7 +215,7 @@ class _Archive:
         synced = {entry.stream for entries in history.values() for entry in entries}
         streams = [stream for name, stream in self._offered.items() if name in synced]
         run = Run(
-            place=self._host,
+            place=f"{self._host} in {self._options.into.name}",
             at=datetime.now(UTC),
             streams=streams,
             history=history,

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from source_drift.archive.files import Counts
 from source_drift.archive.reading import Progress, Reading, State
-from source_drift.archive.words import counted, duration
+from source_drift.archive.words import counted, duration, span
 
 _STYLES = {
     State.WAITING: "dim",
@@ -110,7 +110,7 @@ class Screen:
         """Say in a few lines what a sync has brought."""
         mark = ("✗ ", "bold red") if reading.incomplete else ("✓ ", "green")
         speed = f", {reading.records / reading.seconds:,.0f} a second" if reading.seconds else ""
-        text = f"{counted(reading.records, 'record')} in {duration(reading.seconds)}{speed}"
+        text = f"{counted(reading.records, 'record')} in {span(reading.seconds)}{speed}"
         self.console.print(Text.assemble(mark, text), soft_wrap=True)
         skipped = {stream.name: stream.skipped for stream in reading.streams.values() if stream.skipped}
         if skipped:

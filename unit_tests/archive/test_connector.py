@@ -113,7 +113,8 @@ def test_only_error_traces_are_errors() -> None:
 def test_retries_are_told_by_the_words_of_the_back_off() -> None:
     """Only the line that says how long the next attempt waits."""
     text = "UserDefinedBackoffException: Rate limit exceeded (HTTP 503). Retrying in 2.0 seconds."
-    assert retry_of(json.loads(log(text))) == text
+    assert retry_of(json.loads(log(text))) == "Drift answered with HTTP 503. Retrying in 2 seconds."
+    assert retry_of(json.loads(log("X: none. Retrying in 1.6 seconds."))) == "A request failed. Retrying in 2 seconds."
     assert retry_of(json.loads(log("Waiting for nothing"))) is None
 
 
@@ -146,7 +147,7 @@ def test_a_check_that_retries_tells_so(connect: Connect, script: Script, notices
     """The user sees why nothing happens."""
     text = "UserDefinedBackoffException: Rate limit exceeded (HTTP 503). Retrying in 2.0 seconds."
     connect(script(check=[log(text), connection("SUCCEEDED")])).check()
-    assert notices == [text]
+    assert notices == ["Drift answered with HTTP 503. Retrying in 2 seconds."]
 
 
 def test_discover_returns_the_streams(connect: Connect, script: Script) -> None:

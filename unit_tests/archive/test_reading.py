@@ -127,7 +127,7 @@ def test_a_retry_is_told_until_something_comes() -> None:
     """A record ends the waiting."""
     text = "UserDefinedBackoffException: Rate limit exceeded (HTTP 503). Retrying in 2.0 seconds."
     reading = _reading(log(text))
-    assert reading.retry == text
+    assert reading.retry == "Drift answered with HTTP 503. Retrying in 2 seconds."
     reading.take(json.loads(record("talks", id=1)))
     assert reading.retry is None
 

@@ -189,6 +189,7 @@ def test_ctrl_c_keeps_what_was_read_and_says_how_to_go_on(
     assert command.endswith("drift.duckdb --streams talks")
     assert _rows(tmp_path, "SELECT id FROM talks ORDER BY id") == [(1,), (2,)]
     assert [(row[1], row[2]) for row in _outcomes(tmp_path)] == [("token_info", "complete"), ("talks", "interrupted")]
+    assert "Not everything is complete." in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_another_organization_is_refused_before_anything_is_kept(run: Run, tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_page_shows_the_whole_history(run: Run, tmp_path: Path) -> None:
     assert (code, str(path) in printed) == (0, True)
     assert path.stat().st_mode & 0o077 == 0
     text = path.read_text(encoding="utf-8")
-    assert "The archive of <bdi>driftapi.com</bdi>" in text
+    assert "The archive of <bdi>driftapi.com in drift.duckdb</bdi>" in text
     assert "All 3 streams are complete." in text
     assert "people: odd for …" in text
     assert re.search(r"talks <small>incremental</small>.*?>2<.*?>1<.*?>3<", text, re.DOTALL), text
