@@ -41,12 +41,12 @@ HOW = [
     "The context of a message (IP address, browser, place) is included only if the person wrote the message.",
 ]
 LIMITS = [
-    "Drift has no list of all contacts. A contact without a conversation is here only if the sync asked for its "
-    "address.",
+    "Drift has no list of all contacts. A contact without a conversation is included only if its address was "
+    "looked up.",
     "Drift returns no meetings that were more than 30 days in the past at the first sync.",
     "Page views, calls, email sequences and the names of inboxes cannot be read from Drift.",
     "What was deleted in Drift before the first sync is missing. What was deleted later may still be here.",
-    "Attributes that changed without a conversation are as old as the last full refresh.",
+    "Attributes that changed without a conversation may be out of date.",
     "Conversations of other people that only mention the person are not included.",
     "Copies in other systems, such as a CRM, are not included.",
 ]
