@@ -82,7 +82,7 @@ def create_source(args: Namespace) -> YamlDeclarativeSource:
     load_components(folder / "components.py")
     config = _read(args, "config", YamlDeclarativeSource.read_config)
     # Before the spec is loaded, it is unknown which values are secret, so an error must not show any of them.
-    update_secrets([text for text in _strings(config) if len(text) >= _SHORTEST_SECRET])
+    update_secrets([text for text in strings(config) if len(text) >= _SHORTEST_SECRET])
     catalog = _read(args, "catalog", YamlDeclarativeSource.read_catalog)
     state = _read(args, "state", YamlDeclarativeSource.read_state)
     try:
@@ -143,12 +143,13 @@ def _config_error(message: str, reason: str | None = None) -> AirbyteTracedExcep
     )
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text within a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _strings(item)
+            yield from strings(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _strings(item)
+            yield from strings(item)

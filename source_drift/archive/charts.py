@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import altair
 import vl_convert
 
-from source_drift.archive.words import allowed
+from source_drift.words import allowed
 
 # How wide the bars are together: so the letters keep their size in a page that is as wide as that and the scale.
 _WIDE, _NARROW, _HEIGHT = 640, 280, 200

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from source_drift.archive.charts import Chart, Column, drawn
 from source_drift.archive.connector import ROOT
 from source_drift.archive.warehouse import Answer, Row
-from source_drift.archive.words import counted, span
+from source_drift.words import counted, span
 
 _QUERIES = Path(__file__).resolve().parent / "queries"
 # In a wheel, those that are needed here are in the folder above.

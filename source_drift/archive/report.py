@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from source_drift.archive.connector import Stream
 from source_drift.archive.errors import ArchiveError
 from source_drift.archive.pictures import Ask, Nothing, definition, pictures
 from source_drift.archive.warehouse import COMPLETE, RUNNING, Answer, StreamSync, Warehouse
-from source_drift.archive.words import allowed, counted, span
+from source_drift.pages import environment
+from source_drift.words import counted, span
 
 _MOST_SYNCS = 30
 
@@ -160,21 +160,9 @@ def _coverage(ask: Ask) -> Answer | str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_allowed,
-    )
-    environment.filters.update(figure=_figure, counted=counted, day=_day, moment=_moment, span=span)
-    return environment.get_template("report.html.jinja")
-
-
-def _allowed(value: Any) -> Any:
-    # Markup from the template is a subclass of str and must not be changed.
-    return allowed(value) if type(value) is str else value
+    templates = environment(Path(__file__).parent)
+    templates.filters.update(figure=_figure, counted=counted, day=_day, moment=_moment, span=span)
+    return templates.get_template("report.html.jinja")
 
 
 def _figure(number: float | None, digits: int = 0) -> str:

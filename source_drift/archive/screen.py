@@ -19,7 +19,7 @@ from rich.text import Text
 
 from source_drift.archive.files import Counts
 from source_drift.archive.reading import Progress, Reading, State
-from source_drift.archive.words import counted, duration, span
+from source_drift.words import counted, duration, span
 
 _STYLES = {
     State.WAITING: "dim",

@@ -17,8 +17,10 @@ from source_drift.archive.tables import SYNCED_AT
 from source_drift.person.archive import Archive, Row, iso
 from source_drift.person.page import page
 from source_drift.person.redaction import Redaction
-from source_drift.person.search import CONTACTS, TABLES, UNNAMED, Person, own_addresses, search, strings
+from source_drift.person.search import CONTACTS, TABLES, UNNAMED, Person, own_addresses, search
 from source_drift.person.text import moment
+from source_drift.run import strings
+from source_drift.words import counted
 
 NOBODY = 3
 _LONGEST_INPUT = 10_000
@@ -260,7 +262,7 @@ def _summary(person: Person, options: _Options) -> str:
         (len(person.rows.get("meetings", ())), "meeting"),
         (len(person.rows.get("attachments", ())), "file"),
     ]
-    found = ", ".join(f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
+    found = ", ".join(counted(number, noun) for number, noun in counts)
     lines = [f"{found}, written to {options.out}."]
     if UNNAMED in person.contacts.values() or person.not_followed:
         lines.append("Check the contacts in manifest.json: some have no address, or are other people who wrote.")

@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from source_drift.archive.tables import SYNCED_AT
+from source_drift.pages import environment
 from source_drift.person.archive import Row
 from source_drift.person.search import CONTACTS
-from source_drift.person.text import allowed, moment, plain
+from source_drift.person.text import moment, plain
 
 # Millisecond times from 2001 on; numbers of people are smaller, ids of Drift too.
 _TIMES = range(1_000_000_000_000, 4_102_444_800_000)
@@ -165,12 +166,4 @@ def _number(value: Any) -> float:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: allowed(value) if type(value) is str else value,
-    )
-    return environment.get_template("page.html.jinja")
+    return environment(Path(__file__).parent).get_template("page.html.jinja")

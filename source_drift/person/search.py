@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from source_drift.archive.errors import ArchiveError
 from source_drift.person.archive import Archive, Row, ids
+from source_drift.run import strings
 
 CONTACTS = ("contacts", "contacts_by_email")
 TABLES = (
@@ -99,18 +100,6 @@ def own_addresses(contact: Row) -> list[str]:
     texts = (text for name, value in attributes.items() if _OWN_ADDRESS.fullmatch(name) for text in strings(value))
     parts = (normalized(part) for text in texts for part in _BETWEEN_ADDRESSES.split(text))
     return list(dict.fromkeys(part for part in parts if "@" in part))
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Yield every text within a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from strings(item)
 
 
 def _find_contacts(archive: Archive, person: Person, of_users: set[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
@@ -11,8 +10,6 @@ from typing import Any
 _BLOCKS = frozenset(("blockquote", "br", "div", "h1", "h2", "h3", "h4", "li", "ol", "p", "pre", "tr", "ul"))
 _UNSEEN = frozenset(("script", "style"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What HTML does not allow, wherever a text comes from.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def plain(markup: str) -> str:
@@ -34,11 +31,6 @@ def moment(value: Any) -> str | None:
     except (OverflowError, ValueError):
         return None
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
-
-
-def allowed(text: str) -> str:
-    """Return a text without the characters that HTML does not allow."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _words(markup: str) -> str:

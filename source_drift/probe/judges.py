@@ -31,6 +31,7 @@ from source_drift.probe.observations import (
     outcome,
     rows_of,
 )
+from source_drift.words import counted
 
 Judge = Callable[[Observations], tuple[bool, str]]
 
@@ -78,10 +79,6 @@ def kind(value: Any) -> str:
     """Name the JSON type of a value."""
     names = {bool: "boolean", int: "integer", float: "number", str: "text", list: "list", dict: "object"}
     return "null" if value is None else names[type(value)]
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def tally(words: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from source_drift.archive.connector import Stream
 from source_drift.archive.warehouse import StreamSync, Warehouse
-from source_drift.archive.words import counted
+from source_drift.words import counted
 
 
 class Knowing(Protocol):

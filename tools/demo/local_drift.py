@@ -13,7 +13,7 @@ from typing import Any, Self
 from sandbox import METRICS, PRIMARY_KEYS, Drift, Options, Sandbox
 from source_drift.archive.connector import Stream
 from source_drift.archive.errors import ArchiveError
-from source_drift.archive.words import counted
+from source_drift.words import counted
 
 CONVERSATIONS, ACCOUNTS, USERS, MEETINGS = 450, 400, 14, 80
 LOOKBACKS = {"conversation_metrics": 86_400_000, "conversations": 600_000}

@@ -15,7 +15,7 @@ from source_drift.archive.charts import Column, drawn
 from source_drift.archive.pictures import definition, following
 from source_drift.archive.report import page
 from source_drift.archive.warehouse import StreamSync, Warehouse
-from source_drift.archive.words import span
+from source_drift.words import span
 from unit_tests.analysis.answers import ANSWERS
 from unit_tests.analysis.landing import Row, Rows, empty, landed, odd, seeded
 from unit_tests.archive.pages import (

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from source_drift.archive.reading import Progress, Reading
 from source_drift.archive.screen import Screen
-from source_drift.archive.words import duration
+from source_drift.words import duration
 from unit_tests.archive.messages import log, record, status
 
 NAMES = ["conversation_metrics", "messages", "talks", "people"]
