@@ -27,6 +27,8 @@ from airbyte_cdk.sources.declarative.incremental import ConcurrentPerPartitionCu
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.http import rate_limiting
 
+from source_drift.protocol import one_literal_at_a_time
+
 SHORTER_SLEEPS = 1000
 SHORTER_TIMEOUTS = 100
 # Seconds between checks of a condition; the end of the process is noticed at once.
@@ -123,6 +125,7 @@ def _run_here(command: list[str], environment: dict[str, str], stdout: str, stde
     for descriptor, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.argv = command
+    one_literal_at_a_time()
     hurry(pace)
     (script,) = entry_points(group="console_scripts", name=command[0])
     try:

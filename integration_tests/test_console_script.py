@@ -84,7 +84,7 @@ def test_the_source_distribution_is_small(built: Path) -> None:
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"manifest.yaml", "components.py", "source_drift/run.py", "LICENSE", "README.md"} <= names
+    assert {"manifest.yaml", "components.py", "source_drift/protocol.py", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.split("/")[0] in ("sandbox", "unit_tests", "integration_tests")], names
 
 
@@ -98,7 +98,7 @@ def test_the_wheel_and_the_checkout_give_our_spec(installed: Path, tmp_path: Pat
 
 def test_the_wheel_runs_its_own_files(installed: Path, tmp_path: Path) -> None:
     """The command uses the manifest and components in the new environment, not those of the checkout."""
-    code = "from source_drift.run import connector_folder; print(connector_folder())"
+    code = "from source_drift import connector_folder; print(connector_folder())"
     folder = Path(run(installed / "python", "-c", code, folder=tmp_path).strip())
     assert folder.is_relative_to(installed.parent.resolve()), folder
 

@@ -1,7 +1,9 @@
-"""Formats numbers and times for sentences, and removes invalid characters."""
+"""Formats numbers and times for sentences, removes invalid characters, and finds the texts of a JSON value."""
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 # What HTML does not allow, wherever a text comes from.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -35,3 +37,15 @@ def span(seconds: float) -> str:
 def allowed(text: str) -> str:
     """Return a text without the characters that HTML does not allow."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text within a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)

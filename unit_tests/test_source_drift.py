@@ -1,8 +1,10 @@
 """The console script passes the user's files to the connector, or prints one clear error."""
 
+import ast
 import json
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
-from source_drift import run
+import source_drift
+from source_drift import __main__ as command
+from source_drift import protocol
 
 ROOT = Path(__file__).parents[1]
 MODULES = ("components", "source_declarative_manifest.components")
@@ -37,9 +41,9 @@ STATE = [
 def process() -> Iterator[None]:
     """Undo the changes of a command to this process, which other tests share."""
     modules = {name: sys.modules.get(name) for name in MODULES}
-    hook = sys.excepthook
+    hook, literal_eval = sys.excepthook, ast.literal_eval
     yield
-    sys.excepthook = hook
+    sys.excepthook, ast.literal_eval = hook, literal_eval
     update_secrets([])
     for name, module in modules.items():
         sys.modules.pop(name, None)
@@ -64,11 +68,11 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The arguments of the CDK's source, recorded instead of the call."""
     arguments: dict[str, Any] = {}
 
-    class Recorder(run.YamlDeclarativeSource):
+    class Recorder(protocol.YamlDeclarativeSource):
         def __init__(self, **kwargs: Any) -> None:
             arguments.update(kwargs)
 
-    monkeypatch.setattr(run, "YamlDeclarativeSource", Recorder)
+    monkeypatch.setattr(protocol, "YamlDeclarativeSource", Recorder)
     return arguments
 
 
@@ -81,7 +85,7 @@ def messages(capsys: pytest.CaptureFixture[str], kind: str) -> list[Any]:
 def failed(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
     """The only error of a command, which must end with exit code 1."""
     with pytest.raises(SystemExit) as end:
-        run.main([*args])
+        protocol.main([*args])
     assert end.value.code == 1
     (trace,) = messages(capsys, "TRACE")
     return trace["error"]
@@ -89,7 +93,7 @@ def failed(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
 
 def test_spec_is_the_one_of_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     """`spec` shows the settings of this connector, not the generic ones of the CDK."""
-    run.main(["spec"])
+    protocol.main(["spec"])
     (spec,) = messages(capsys, "SPEC")
     manifest = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
     assert spec["connectionSpecification"] == manifest["spec"]["connection_specification"]
@@ -105,7 +109,7 @@ def test_custom_components_need_no_permission(
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT])
     for name in MODULES:
         sys.modules.pop(name, None)
-    run.main(["discover", "--config", file("config.json", CONFIG)])
+    protocol.main(["discover", "--config", file("config.json", CONFIG)])
     (catalog,) = messages(capsys, "CATALOG")
     assert {"accounts", "conversations", "users"} <= {stream["name"] for stream in catalog["streams"]}
 
@@ -115,7 +119,7 @@ def test_components_are_known_by_both_names(tmp_path: Path, name: str) -> None:
     """The given file replaces any other module under both names that the CDK imports."""
     path = tmp_path / "components.py"
     path.write_text("from dataclasses import dataclass\n@dataclass\nclass Extractor:\n    field: 'str'\n")
-    run.load_components(path)
+    protocol.load_components(path)
     assert Path(sys.modules[name].__file__) == path
     assert sys.modules[name].Extractor(field="data").field == "data"
 
@@ -124,7 +128,7 @@ def test_the_constructor_gets_config_catalog_and_state(given: dict[str, Any], fi
     """The constructor gets all three, because the CDK reads the state nowhere else."""
     config, catalog, state = file("config.json", CONFIG), file("catalog.json", CATALOG), file("state.json", STATE)
     args = ["read", "--config", config, "--catalog", catalog, "--state", state]
-    run.create_source(AirbyteEntrypoint.parse_args(args))
+    protocol.create_source(AirbyteEntrypoint.parse_args(args))
     assert given["config"] == CONFIG
     assert given["config_path"] == config
     assert [stream.stream.name for stream in given["catalog"].streams] == ["users"]
@@ -134,7 +138,7 @@ def test_the_constructor_gets_config_catalog_and_state(given: dict[str, Any], fi
 def test_no_state_is_an_empty_state(given: dict[str, Any], file: Callable[[str, Any], str]) -> None:
     """A read without --state starts from the beginning."""
     args = ["read", "--config", file("config.json", CONFIG), "--catalog", file("catalog.json", CATALOG)]
-    run.create_source(AirbyteEntrypoint.parse_args(args))
+    protocol.create_source(AirbyteEntrypoint.parse_args(args))
     assert not given["state"]
 
 
@@ -178,11 +182,11 @@ def test_an_error_at_the_start_hides_every_value_of_the_config(
 ) -> None:
     """Before the spec is read, any value could be secret, so none is shown."""
 
-    class Broken(run.YamlDeclarativeSource):
+    class Broken(protocol.YamlDeclarativeSource):
         def __init__(self, **kwargs: Any) -> None:
             raise ValueError(f"cannot work with {kwargs['config']}")
 
-    monkeypatch.setattr(run, "YamlDeclarativeSource", Broken)
+    monkeypatch.setattr(protocol, "YamlDeclarativeSource", Broken)
     config = file("config.json", {"somewhere": [{"else": "made-up-token-for-tests"}]})
     error = failed(capsys, "check", "--config", config)
     assert "cannot work with" in error["internal_message"], error
@@ -192,7 +196,7 @@ def test_an_error_at_the_start_hides_every_value_of_the_config(
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     """`source-drift` without a command lists its commands."""
     with pytest.raises(SystemExit) as end:
-        run.main([])
+        command.main([])
     assert end.value.code == 0
     printed = capsys.readouterr().out
     assert "{spec,check,discover,read}" in printed
@@ -203,10 +207,10 @@ def test_the_folder_of_a_wheel_comes_before_the_checkout(tmp_path: Path, monkeyp
     """The connector files next to the package are used first, then those in the folder above."""
     package = tmp_path / "source_drift"
     package.mkdir()
-    monkeypatch.setattr(run, "__file__", str(package / "run.py"))
-    assert run.connector_folder() == tmp_path
+    monkeypatch.setattr(source_drift, "__file__", str(package / "__init__.py"))
+    assert source_drift.connector_folder() == tmp_path
     (package / "manifest.yaml").touch()
-    assert run.connector_folder() == package
+    assert source_drift.connector_folder() == package
 
 
 def test_another_command_ends_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +223,7 @@ def test_another_command_ends_with_its_exit_code(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("source_drift.archive.run.main", main)
     with pytest.raises(SystemExit) as end:
-        run.main(["archive", "--into", "drift.duckdb"])
+        command.main(["archive", "--into", "drift.duckdb"])
     assert (end.value.code, given) == (130, [["--into", "drift.duckdb"]])
 
 
@@ -232,7 +236,26 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(
     def refuse(_: str) -> None:
         raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
-    monkeypatch.setattr(run, "import_module", refuse)
+    monkeypatch.setattr(command, "import_module", refuse)
     with pytest.raises(SystemExit if told else ModuleNotFoundError) as end:
-        run.main(["archive", "--into", "drift.duckdb"])
+        command.main(["archive", "--into", "drift.duckdb"])
     assert str(end.value).endswith('Install them with: pip install "airbyte-source-drift[archive]"') == told
+
+
+def test_one_thread_at_a_time_evaluates_a_literal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second thread waits while the first one is at it."""
+    later: list[Future[Any]] = []
+
+    def literal_eval(text: str) -> str:
+        if text == "first":
+            later.append(pool.submit(ast.literal_eval, "second"))
+            with pytest.raises(TimeoutError):
+                later[0].result(timeout=0.1)
+        return text
+
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7))
+    monkeypatch.setattr(ast, "literal_eval", literal_eval)
+    protocol.one_literal_at_a_time()
+    with ThreadPoolExecutor(1) as pool:
+        assert ast.literal_eval("first") == "first"
+        assert later[0].result() == "second"

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from threading import Thread
 
-from source_drift import run
+from source_drift import protocol
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run a command of the Airbyte protocol; standard input is a pipe that only the reader holds open."""
     Thread(target=_end_with_reader, daemon=True).start()
-    run.main([*arguments])
+    protocol.main([*arguments])
 
 
 def _end_with_reader() -> None:

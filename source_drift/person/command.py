@@ -19,8 +19,7 @@ from source_drift.person.page import page
 from source_drift.person.redaction import Redaction
 from source_drift.person.search import CONTACTS, TABLES, UNNAMED, Person, own_addresses, search
 from source_drift.person.text import moment
-from source_drift.run import strings
-from source_drift.words import counted
+from source_drift.words import counted, strings
 
 NOBODY = 3
 _LONGEST_INPUT = 10_000

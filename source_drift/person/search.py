@@ -9,7 +9,7 @@ from typing import Any
 
 from source_drift.archive.errors import ArchiveError
 from source_drift.person.archive import Archive, Row, ids
-from source_drift.run import strings
+from source_drift.words import strings
 
 CONTACTS = ("contacts", "contacts_by_email")
 TABLES = (

@@ -14,13 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from airbyte_cdk.utils.yaml_loader import safe_load_yaml
+import yaml
 
+from source_drift import connector_folder
 from source_drift.probe.assumptions import Finding, findings
 from source_drift.probe.client import Client
 from source_drift.probe.config import ConfigError, Settings
 from source_drift.probe.observations import TokenRefused, gather
-from source_drift.run import connector_folder
 
 REFUSED = (
     "Drift refused the token for every endpoint (HTTP 401): it is invalid, expired or revoked. "
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @cache
 def _manifest() -> dict[str, Any]:
-    return dict(safe_load_yaml((connector_folder() / "manifest.yaml").read_text(encoding="utf-8")))
+    return dict(yaml.safe_load((connector_folder() / "manifest.yaml").read_text(encoding="utf-8")))
 
 
 def page(found: Sequence[Finding], requests: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from source_drift import run
+from source_drift import __main__ as source_drift
 from unit_tests.person.archives import NOON, Row, archived, contact, conversation, message
 
 ADA = "ada@example.com"
@@ -148,7 +148,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         folder = tmp_path / "answer"
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
         with pytest.raises(SystemExit) as end:
-            run.main(["person", "--archive", str(archive), "--out", str(folder), *arguments])
+            source_drift.main(["person", "--archive", str(archive), "--out", str(folder), *arguments])
         captured = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return Outcome(end.value.code, folder, captured.out + captured.err)

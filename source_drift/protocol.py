@@ -1,16 +1,17 @@
-"""The console script `source-drift`: `spec`, `check`, `discover` and `read` for the manifest beside this package.
+"""`spec`, `check`, `discover` and `read` for the manifest beside this package.
 
 These have the same flags as `source-declarative-manifest`. That command does not work here: outside its Docker image,
 it has only a generic spec, and it needs AIRBYTE_ENABLE_UNSAFE_CODE to run a components.py.
 Checked against airbyte-cdk 7.39.1.
 """
 
+import ast
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
@@ -19,15 +20,10 @@ from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarat
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
-Content = TypeVar("Content")
+from source_drift import connector_folder
+from source_drift.words import strings
 
-COMMANDS = {
-    "archive": "source_drift.archive.run",
-    "person": "source_drift.person",
-    "probe": "source_drift.probe",
-}
-"""The commands beside the Airbyte protocol, each with the module whose `main(arguments) -> int` runs it."""
-EXTRA = 'pip install "airbyte-source-drift[archive]"'
+Content = TypeVar("Content")
 
 _SHORTEST_SECRET = 12
 _EXPECTED = {
@@ -37,34 +33,18 @@ _EXPECTED = {
 }
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run one of `COMMANDS`, or a command of the Airbyte protocol, which prints its messages as lines of JSON.
+def main(args: list[str]) -> None:
+    """Run a command of the Airbyte protocol, which prints its messages as lines of JSON.
 
-    `args` are the arguments after the command's name, by default those of this process. Without arguments, the help is
-    shown. A command of `COMMANDS` ends the process with its exit code. If a file of another command is invalid, the
-    process prints one TRACE message that names the file and exits with code 1.
+    If a file of the command is invalid, the process prints one TRACE message that names the file and exits with code 1.
     """
-    args = (sys.argv[1:] if args is None else args) or ["--help"]
-    if args[0] in ("-h", "--help"):
-        print(f"Besides the commands of the Airbyte protocol: {', '.join(COMMANDS)}; each has a --help of its own.\n")
-    if args[0] in COMMANDS:
-        sys.exit(_run(args[0], args[1:]))
+    one_literal_at_a_time()
     try:
         source = create_source(AirbyteEntrypoint.parse_args(args))
     except AirbyteTracedException as error:
         error.emit_message()
         sys.exit(1)
     launch(source, args)
-
-
-def _run(command: str, args: list[str]) -> int:
-    try:
-        module = import_module(COMMANDS[command])
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("source_drift"):
-            raise
-        sys.exit(f"source-drift {command} needs more packages. Install them with: {EXTRA}")
-    return int(module.main(args))
 
 
 def create_source(args: Namespace) -> YamlDeclarativeSource:
@@ -103,12 +83,6 @@ def create_source(args: Namespace) -> YamlDeclarativeSource:
         ) from error
 
 
-def connector_folder() -> Path:
-    """Return the folder of manifest.yaml and components.py: this package in a wheel, its parent in a checkout."""
-    package = Path(__file__).resolve().parent
-    return package if (package / "manifest.yaml").is_file() else package.parent
-
-
 def load_components(path: Path) -> None:
     """Register the classes of `path` under both module names that the CDK looks up.
 
@@ -122,6 +96,23 @@ def load_components(path: Path) -> None:
     # Register it before it runs, because dataclasses look up the module that defines them.
     module = sys.modules[name] = sys.modules["components"] = module_from_spec(spec)
     spec.loader.exec_module(module)
+
+
+def one_literal_at_a_time() -> None:
+    """Keep `ast.literal_eval`, which the CDK calls for every value of a request, to one thread at a time.
+
+    Before Python 3.11.8, a garbage collection within it can let another thread in, and one of the two ends with
+    `SystemError: AST constructor recursion depth mismatch` (CPython issue 106905), and its stream with it.
+    """
+    if sys.version_info >= (3, 11, 8):
+        return
+    lock, literal_eval = RLock(), ast.literal_eval
+
+    def guarded(node_or_string: Any) -> Any:
+        with lock:
+            return literal_eval(node_or_string)
+
+    ast.literal_eval = guarded
 
 
 def _read(args: Namespace, kind: str, read: Callable[[str], Content]) -> Content | None:
@@ -141,15 +132,3 @@ def _config_error(message: str, reason: str | None = None) -> AirbyteTracedExcep
     return AirbyteTracedException(
         message=message, internal_message=reason or message, failure_type=FailureType.config_error
     )
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Yield every text within a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from strings(item)
