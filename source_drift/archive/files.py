@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Event, Lock
@@ -27,7 +26,8 @@ from urllib.parse import urljoin, urlsplit
 import duckdb
 import requests
 from airbyte_cdk.sources.streams.call_rate import HttpAPIBudget, LimiterSession, MovingWindowCallRatePolicy, Rate
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
 
 from source_drift.archive.errors import ArchiveError
 
@@ -374,12 +374,7 @@ def _host(url: str, location: str) -> str:
 
 def _retry_after(response: requests.Response) -> float:
     """Return the seconds that an answer asks to wait, at most 600; 0.0 if it does not say."""
-    given = response.headers.get("Retry-After", "")
     try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
-            return 0.0
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if seconds == seconds else 0.0
+        return min(Retry().parse_retry_after(response.headers.get("Retry-After", "")), _LONGEST_RETRY_AFTER)
+    except InvalidHeader:
+        return 0.0
