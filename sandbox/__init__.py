@@ -5,10 +5,10 @@ with Sandbox(Drift(conversations=1_000)) as sandbox:
 """
 
 from sandbox.blueprint import METRICS
-from sandbox.data import MISSING, PRIMARY_KEYS, Drift
+from sandbox.data import MISSING, PRIMARY_KEYS, Drift, Write
 from sandbox.faults import Fault
 from sandbox.journal import Journal, Request
-from sandbox.options import ALL_SCOPES, Options
+from sandbox.options import ALL_SCOPES, WRITE_SCOPES, Options
 from sandbox.server import Sandbox
 
 __all__ = [
@@ -16,10 +16,12 @@ __all__ = [
     "METRICS",
     "MISSING",
     "PRIMARY_KEYS",
+    "WRITE_SCOPES",
     "Drift",
     "Fault",
     "Journal",
     "Options",
     "Request",
     "Sandbox",
+    "Write",
 ]

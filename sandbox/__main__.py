@@ -17,11 +17,12 @@ from sandbox import options as choices
 from sandbox.data import Drift
 from sandbox.dialects import DIALECTS
 from sandbox.faults import KINDS, Fault
-from sandbox.options import ALL_SCOPES, Options
+from sandbox.options import ALL_SCOPES, WRITE_SCOPES, Options
 from sandbox.server import Sandbox
 
 _DRIFT = "data"
 _BEHAVIOR = "Drift's behavior"
+_WRITES = "contacts and writes"
 _TOKENS = "tokens"
 _LIMITS = "limits"
 _FAULTS = "faults"
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=8100, help="port to listen on; 0 uses a free port (default: 8100)")
     _add_data(serve.add_argument_group(_DRIFT))
     _add_behavior(serve.add_argument_group(_BEHAVIOR))
+    _add_writes(serve.add_argument_group(_WRITES))
     _add_tokens(serve.add_argument_group(_TOKENS))
     _add_limits(serve.add_argument_group(_LIMITS))
     group = serve.add_argument_group(_FAULTS, "errors that the server simulates; the kinds are listed below")
@@ -169,14 +171,52 @@ def _add_behavior(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_writes(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--email-case",
+        choices=get_args(choices.EmailCase),
+        help="whether look-ups by email distinguish uppercase and lowercase (default: sensitive)",
+    )
+    group.add_argument(
+        "--index-lag",
+        type=int,
+        metavar="REQUESTS",
+        help="look-ups find a new contact only after this number of requests (default: 0)",
+    )
+    group.add_argument(
+        "--duplicate-status", type=int, choices=(400, 409), help="status for a contact that exists (default: 409)"
+    )
+    group.add_argument(
+        "--new-attributes",
+        choices=get_args(choices.NewAttributes),
+        help="whether a value of an unknown attribute creates it, is ignored, or is refused (default: created)",
+    )
+    group.add_argument(
+        "--attribute-types",
+        choices=get_args(choices.AttributeTypes),
+        help="whether a value of the wrong type is refused (default: ignored)",
+    )
+    group.add_argument(
+        "--tags",
+        choices=get_args(choices.Tags),
+        help="whether tags work, are accepted but ignored, or return 404 (default: work)",
+    )
+    group.add_argument(
+        "--erasure-delay",
+        type=int,
+        metavar="REQUESTS",
+        help="POST /gdpr/delete takes effect after this number of requests (default: 10)",
+    )
+
+
 def _add_tokens(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--token",
         dest="tokens",
         action=_Token,
         metavar="NAME[=SCOPE,SCOPE…]",
-        help="accept this private token instead of sandbox-token; repeatable; scopes (default: all): "
-        + ", ".join(ALL_SCOPES),
+        help="accept this private token instead of sandbox-token; repeatable; scopes of reads (default: all): "
+        f"{', '.join(ALL_SCOPES)}; of writes (default: none): {', '.join(WRITE_SCOPES)}",
     )
     group.add_argument("--token-uses", type=int, metavar="N", help="private tokens expire after N requests")
     group.add_argument("--token-seconds", type=float, metavar="S", help="private tokens expire S seconds after start")

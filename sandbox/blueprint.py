@@ -430,12 +430,22 @@ class Blueprint:
         return f"{given}.{number}@{words.COMPANIES[bits >> 2 & 15]}.example.com"
 
     def contact_numbers_of(self, email: str) -> list[int]:
-        """Return the unchanged contacts with that address."""
+        """Return the unchanged contacts with that address, in uppercase or lowercase."""
         named = re.search(r"\.(\d{1,9})@", email)
         if not named:
             return []
         number = int(named[1])
-        return [n for n in (number, number + 1) if n < self.contacts and self.contact_email(n) == email]
+        return [
+            n
+            for n in (number, number + 1)
+            if n < self.contacts and (self.contact_email(n) or "").lower() == email.lower()
+        ]
+
+    def contact_numbers_known_as(self, external_id: str) -> list[int]:
+        """Return the unchanged contact with that external ID, in uppercase or lowercase."""
+        named = re.fullmatch(r"(?:crm-)?(\d{1,9})", external_id, re.ASCII | re.IGNORECASE)
+        number = int(named[1]) if named else self.contacts
+        return [number] if number < self.contacts and "externalId" in self.contact(number)["attributes"] else []
 
     def contact(self, number: int) -> Row:
         bits = self._draw("contact", number)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeGuard
@@ -44,6 +46,20 @@ class _Missing:
 MISSING: Final = _Missing()
 """As the value of a changed field, removes the key from the row."""
 
+
+class Write(NamedTuple):
+    """A change that an API client made, for tests to compare with what it was asked to write."""
+
+    action: str
+    """create, update, deindex, tag, untag, unsubscribe or erase."""
+    subject: int | str
+    """The contact's ID; the address of unsubscribe and erase."""
+    values: Any = None
+    """The attributes or the names of the tags."""
+    by: str = "client"
+    """`rival` for the fault of this name."""
+
+
 Place = tuple[int, int]
 """The position of a conversation in the list: (updatedAt, id), highest first."""
 
@@ -79,6 +95,8 @@ class _Contact:
     number: int
     row: Row
     deleted: bool = False
+    found_from: float = 0
+    """How many requests `Drift.advance` must have counted before a look-up finds it."""
 
 
 @dataclass(slots=True)
@@ -175,6 +193,12 @@ class Drift:
         self._moved: list[Place] = []
         self._base_statuses: dict[str, int] | None = None
         self._contacts: dict[int, _Contact] = {}
+        self._numbers: dict[tuple[str, str], dict[int, None]] = defaultdict(dict)
+        self._new_attributes: dict[str, Row] = {}
+        self._requests = 0
+        self._erasures: list[tuple[int, str]] = []
+        self.writes: list[Write] = []
+        """The changes of API clients, oldest first; the methods below are no clients."""
         self._accounts = _Accounts(range(accounts))
         self._next_account = accounts + self._base.deleted_accounts
         self._users = [self._base.user(number) for number in range(users)]
@@ -343,14 +367,16 @@ class Drift:
         with self._lock:
             number, self._next_contact = self._next_contact, self._next_contact + 1
             contact_id = self._base.contact_id(number)
-            row = {"id": contact_id, "createdAt": self._stamp(None), "attributes": {"events": {}, **attributes}}
+            row: Row = {"id": contact_id, "createdAt": self._stamp(None), "attributes": {}}
             self._contacts[number] = _Contact(number, row)
+            self.update_contact(contact_id, **{"events": {}, **attributes})
             return contact_id
 
-    def update_contact(self, contact_id: int, **attributes: Any) -> None:
+    def update_contact(self, contact_id: int, /, **attributes: Any) -> None:
         with self._lock:
             contact = self._change_contact(contact_id)
-            contact.row["attributes"] = _with(contact.row["attributes"], attributes)
+            contact.row = contact.row | {"attributes": _with(contact.row["attributes"], attributes)}
+            self._index(contact)
 
     def delete_contact(self, contact_id: int) -> None:
         """Delete a contact: its ID returns 404, but its conversations still refer to it."""
@@ -415,7 +441,82 @@ class Drift:
                 self.delete_account(account_id)
             return chosen
 
-    # Used by the endpoints
+    def advance(self, requests: int = 1) -> None:
+        """Count requests. The server counts each one; a test can skip the delay of an index or of an erasure."""
+        with self._lock:
+            self._requests += requests
+            due = [email for at, email in self._erasures if at <= self._requests]
+            self._erasures = [one for one in self._erasures if one[0] > self._requests]
+            for email in due:
+                self._erase(email)
+
+    # Used by the endpoints that write
+
+    def create_contact(
+        self, attributes: Row, *, any_case: bool = False, lag: int = 0, by: str = "client"
+    ) -> Row | None:
+        """Create a contact, which look-ups find `lag` requests later; None if it is a duplicate.
+
+        An email may repeat if there is an external ID, which then must be new (devdocs: creating-a-contact).
+        """
+        with self._lock:
+            external_id = attributes.get("externalId")
+            taken = (
+                self._numbers_of("email", attributes["email"], any_case=any_case)
+                if external_id is None
+                else self._numbers_of("externalId", str(external_id))
+            )
+            # A contact that was taken out of the index blocks nothing.
+            if any(n not in self._contacts or self._contacts[n].found_from < math.inf for n in taken):
+                return None
+            contact_id = self.add_contact()
+            self.update_contact(contact_id, **attributes)
+            changed = self._change_contact(contact_id)
+            changed.found_from = self._requests + lag
+            self._learn(attributes)
+            self.writes.append(Write("create", contact_id, attributes, by))
+            return changed.row
+
+    def patch_contact(self, contact_id: int, attributes: Row) -> Row | None:
+        """Merge attributes into a contact; None if there is no such contact."""
+        with self._lock:
+            if not self._has_contact(contact_id):
+                return None
+            self.update_contact(contact_id, **attributes)
+            self._learn(attributes)
+            self.writes.append(Write("update", contact_id, attributes))
+            return self.contact(contact_id)
+
+    def deindex_contact(self, contact_id: int) -> bool:
+        """Hide a contact from look-ups by email and external ID, not from its own endpoint; False if there is none."""
+        with self._lock:
+            if not self._has_contact(contact_id):
+                return False
+            self._change_contact(contact_id).found_from = math.inf
+            self.writes.append(Write("deindex", contact_id))
+            return True
+
+    def tag_contact(self, contact_id: int, names: Sequence[str], *, remove: bool = False) -> None:
+        """Add or remove tags of an existing contact."""
+        with self._lock:
+            row = self._change_contact(contact_id).row
+            others = [tag for tag in row["attributes"].get("tags", []) if tag["name"] not in names]
+            added = [] if remove else [{"name": name, "color": "75B9BE"} for name in names]
+            self.update_contact(contact_id, tags=others + added)
+            self.writes.append(Write("untag" if remove else "tag", contact_id, tuple(names)))
+
+    def unsubscribe(self, emails: Sequence[str]) -> None:
+        with self._lock:
+            self.writes += [Write("unsubscribe", email) for email in emails]
+
+    def erase(self, email: str, *, delay: int = 0) -> None:
+        """Erase all contacts and users with that address, with conversations and messages, `delay` requests later."""
+        with self._lock:
+            self.writes.append(Write("erase", email))
+            self._erasures.append((self._requests + delay, email))
+            self.advance(0)
+
+    # Used by the endpoints that read
 
     def conversations_after(self, place: Place | None, limit: int, statuses: Sequence[str] = ()) -> Page:
         """Return the conversations after `place` (None: from the newest); stable while rows change."""
@@ -467,11 +568,11 @@ class Drift:
             changed = self._contacts.get(number)
             return changed.row if changed else self._base.contact(number)
 
-    def contacts_by_email(self, email: str) -> list[Row]:
-        with self._lock:
-            found = [self._base.contact(n) for n in self._base.contact_numbers_of(email) if n not in self._contacts]
-            changed = (contact.row for contact in self._contacts.values() if not contact.deleted)
-            return found + [row for row in changed if row["attributes"].get("email") == email]
+    def contacts_by_email(self, email: str, *, any_case: bool = False) -> list[Row]:
+        return self._found(self._numbers_of("email", email, any_case=any_case))
+
+    def contacts_by_external_id(self, external_id: str) -> list[Row]:
+        return self._found(self._numbers_of("externalId", external_id))
 
     def account_count(self) -> int:
         return len(self._accounts.order)
@@ -512,7 +613,7 @@ class Drift:
         return [self._base.landing_page(number) for number in range(self._base.landing_pages)]
 
     def contact_attributes(self) -> list[Row]:
-        return self._base.contact_attributes()
+        return [*self._base.contact_attributes(), *self._new_attributes.values()]
 
     def conversation_stats(self) -> dict[str, int]:
         """Return the number of conversations by upper-case status (devdocs: bulk-conversation-statuses)."""
@@ -793,7 +894,46 @@ class Drift:
             raise KeyError(contact_id)
         if number not in self._contacts:
             self._contacts[number] = _Contact(number, self._base.contact(number))
+            self._index(self._contacts[number])
         return self._contacts[number]
+
+    def _index(self, contact: _Contact) -> None:
+        for name in ("email", "externalId"):
+            self._numbers[name, str(contact.row["attributes"].get(name)).lower()][contact.number] = None
+
+    def _numbers_of(self, name: str, value: str, *, any_case: bool = False) -> list[int]:
+        """Return the contacts with that email or external ID, also those that look-ups do not find."""
+        with self._lock:
+            look = self._base.contact_numbers_of if name == "email" else self._base.contact_numbers_known_as
+            numbers = [number for number in look(value) if number not in self._contacts]
+            numbers += sorted(self._numbers.get((name, value.lower()), ()))
+            known = [(n, self.contact(self._base.contact_id(n))) for n in numbers]
+            values = [(n, str(row["attributes"].get(name))) for n, row in known if row]
+            return [n for n, own in values if own == value or (any_case and own.lower() == value.lower())]
+
+    def _found(self, numbers: list[int]) -> list[Row]:
+        with self._lock:
+            found = [n for n in numbers if n not in self._contacts or self._contacts[n].found_from <= self._requests]
+            return [row for n in found if (row := self.contact(self._base.contact_id(n)))]
+
+    def _learn(self, attributes: Row) -> None:
+        """List the names that are new: Drift makes an attribute of each on its first value."""
+        known = {row["name"] for row in self.contact_attributes()}
+        for name, value in attributes.items():
+            kind = {str: "STRING", bool: "BOOLEAN", int: "NUMERIC", float: "NUMERIC"}.get(type(value))
+            if name not in known and kind:
+                self._new_attributes[name] = {"type": kind, "displayName": name, "name": name}
+
+    def _erase(self, email: str) -> None:
+        for number in self._numbers_of("email", email, any_case=True):
+            contact_id = self._base.contact_id(number)
+            mentioned = {self._base.conversation_id(one) for one in self._base.conversation_numbers_of(number)}
+            for conversation_id in mentioned | set(self._conversations):
+                found = self.conversation(conversation_id)
+                if found and found.get("contactId") == contact_id:
+                    self.delete_conversation(conversation_id)
+            self.delete_contact(contact_id)
+        self._users = [row for row in self._users if str(row.get("email")).lower() != email.lower()]
 
     def _account_number(self, account_id: str) -> int:
         number = self._base.account_number(account_id)

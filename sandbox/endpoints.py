@@ -1,76 +1,22 @@
-"""Drift's read endpoints: each takes a call and returns the JSON of the response, or an answer of another type."""
+"""Drift's read endpoints, and the table of all endpoints."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl
-
-import orjson
+from urllib.parse import parse_qsl
 
 from sandbox import paging
 from sandbox.answer import Answer
-from sandbox.auth import Authority
 from sandbox.blueprint import METRICS
+from sandbox.call import Call, Endpoint
 from sandbox.data import NAN, Drift
 from sandbox.errors import invalid, not_found
-from sandbox.options import Options
 from sandbox.seeds import DAY
-
-
-@dataclass
-class Call:
-    """One request to an endpoint, with everything that the endpoint needs."""
-
-    drift: Drift
-    options: Options
-    authority: Authority
-    raw_query: bytes
-    path_params: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-    @cached_property
-    def query(self) -> paging.Query:
-        return parse_qs(self.raw_query.decode("latin-1"), keep_blank_values=True)
-
-    def json(self) -> dict[str, Any]:
-        """Return the body's JSON object.
-
-        Raises:
-            ApiError: 400 if it is not one.
-        """
-        try:
-            parsed = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise invalid(None, "The body must be a JSON object")
-        return parsed
-
-    def path_id(self, name: str, what: str) -> int:
-        given = self.path_params[name]
-        if not (given.isascii() and given.isdigit() and len(given) <= 19):
-            raise not_found(f"{what} {given}")
-        return int(given)
-
-
-Handler = Callable[[Call], Any]
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An operation of openapi.yaml; `scope` is the scope that it needs, `token` is whether it needs a token."""
-
-    method: str
-    path: str
-    handler: Handler
-    scope: str | None = None
-    token: bool = True
+from sandbox.writes import WRITES
 
 
 def conversations(call: Call) -> Any:
@@ -237,12 +183,22 @@ def contact(call: Call) -> Any:
     return {"data": found}
 
 
-def contacts_by_email(call: Call) -> Any:
-    email = call.query.get("email", [""])[-1]
-    if not email:
-        raise invalid("email", "email is required")
+def contacts(call: Call) -> Any:
+    """By email, or by external IDs, which may be many."""
     size = paging.number(call.query, "limit", paging.INT64, least=1)
-    found = call.drift.contacts_by_email(email)[:size]
+    kind = call.query.get("idType", [None])[-1]
+    email = call.query.get("email", [""])[-1]
+    if kind not in (None, "external"):
+        raise invalid("idType", "idType must be external")
+    if kind:
+        ids = dict.fromkeys(call.query.get("id", ()))
+        if not ids:
+            raise invalid("id", "id is required")
+        found = [row for one in ids for row in call.drift.contacts_by_external_id(one)][:size]
+    elif email:
+        found = call.drift.contacts_by_email(email, any_case=call.options.email_case == "insensitive")[:size]
+    else:
+        raise invalid("email", "email is required")
     return {"data": found[0] if len(found) == 1 and call.options.contacts_by_email == "object" else found}
 
 
@@ -287,7 +243,7 @@ ENDPOINTS = (
     Endpoint("GET", "/conversations/{conversationId}", conversation, "conversation_read"),
     Endpoint("GET", "/contacts/attributes", contact_attributes, "all_contact_read"),
     Endpoint("GET", "/contacts/{contactId}", contact, "contact_read"),
-    Endpoint("GET", "/contacts", contacts_by_email, "contact_read"),
+    Endpoint("GET", "/contacts", contacts, "contact_read"),
     Endpoint("GET", "/accounts", accounts, "account_read"),
     Endpoint("GET", "/accounts/", accounts, "account_read"),
     Endpoint("GET", "/accounts/{accountId}", account, "account_read"),
@@ -299,4 +255,5 @@ ENDPOINTS = (
     Endpoint("POST", "/reports/conversations", conversation_report, "conversation_read"),
     Endpoint("POST", "/app/token_info", token_info),
     Endpoint("POST", "/oauth2/token", oauth_token, token=False),
+    *WRITES,
 )

@@ -64,6 +64,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "empty_page": ("an empty page with a new cursor for the same position", {}),
     "rows_change": ("before the response, n conversations change and move to the top", {"n": 1}),
     "rows_vanish": ("before the response, n conversations (or accounts) are deleted", {"n": 1}),
+    "answer_lost": ("the request takes effect, then the connection is reset without a response", {}),
+    "applied_status": ("the request takes effect, but the response is an error status", {"status": 500}),
+    "rival": ("before the request, another client creates a contact with the same email and external ID", {}),
+    "contact_vanishes": ("before the request, the contact is deleted", {}),
     "body": ("a callable receives the response and returns another one (Python only)", {"change": None}),
 }
 _OTHER_TYPES: dict[str, Any] = {"null": None, "string": "unexpected", "number": 7, "object": {}, "array": []}
@@ -183,14 +187,21 @@ class FaultPlan:
         return self._asked_again
 
 
-def disturb(fault: Fault, drift: Drift, path: str) -> None:
-    """Change the data for `rows_change` and `rows_vanish`, before the response."""
+def disturb(fault: Fault, drift: Drift, path: str, body: bytes, index_lag: int) -> None:
+    """Change the data for the kinds that change it before the request."""
     if fault.kind == "rows_change":
         drift.touch_some(fault.details["n"])
     elif fault.kind == "rows_vanish" and path.startswith("/accounts"):
         drift.delete_some_accounts(fault.details["n"])
     elif fault.kind == "rows_vanish":
         drift.delete_some(fault.details["n"])
+    elif fault.kind == "rival":
+        given = json.loads(body or b"{}").get("attributes", {})
+        keys = {name: given[name] for name in ("email", "externalId") if name in given}
+        if "email" in keys:
+            drift.create_contact(keys, lag=index_lag, by="rival")
+    elif fault.kind == "contact_vanishes" and (named := re.match(r"/contacts/(\d+)", path)):
+        drift.delete_contact(int(named[1]))
 
 
 def replacement(fault: Fault, path: str, query: bytes) -> Answer:

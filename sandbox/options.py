@@ -18,6 +18,9 @@ ALL_SCOPES = (
 )
 """Every scope that a read needs (devdocs: authentication-and-scopes)."""
 
+WRITE_SCOPES = ("contact_write", "gdpr_read", "gdpr_write")
+"""The scopes of the calls that change, retrieve or erase contacts; no token has them by default."""
+
 Paging = Literal["next", "links", "both"]
 LastPage = Literal["omitted", "null", "empty_string", "more_false", "empty_page", "empty_page_repeats"]
 OverLimit = Literal["clamp", "refuse"]
@@ -26,6 +29,10 @@ AccountsNext = Literal["relative", "slash", "absolute"]
 TokenInfo = Literal["normal", "400"]
 ContactsByEmail = Literal["array", "object"]
 OAuthNames = Literal["snake", "camel"]
+EmailCase = Literal["sensitive", "insensitive"]
+NewAttributes = Literal["created", "ignored", "refused"]
+AttributeTypes = Literal["ignored", "enforced"]
+Tags = Literal["work", "ignored", "gone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,14 @@ class Options:
         reports_row_cap: maximum number of rows in a report; its `count` stays correct.
         latency: seconds before each response; requests run in parallel.
         token_info: `400` refuses every body while the bearer token is accepted.
+        email_case: whether look-ups by email and the check for duplicates distinguish uppercase and lowercase.
+        index_lag: how many requests pass before a look-up finds a contact that was created.
+        duplicate_status: 409 or 400 for a contact that exists.
+        new_attributes: what a value of an unknown attribute does: it creates the attribute, it is accepted but ignored,
+            or it is refused with 400.
+        attribute_types: whether a value of another type than its attribute's is refused with 400.
+        tags: whether tags work, are accepted but ignored, or return 404.
+        erasure_delay: how many requests pass before `POST /gdpr/delete` takes effect.
         dialects: names of `sandbox.dialects.DIALECTS`, applied in this order.
     """
 
@@ -87,6 +102,13 @@ class Options:
     reports_row_cap: int | None = None
     latency: float = 0.0
     token_info: TokenInfo = "normal"
+    email_case: EmailCase = "sensitive"
+    index_lag: int = 0
+    duplicate_status: Literal[400, 409] = 409
+    new_attributes: NewAttributes = "created"
+    attribute_types: AttributeTypes = "ignored"
+    tags: Tags = "work"
+    erasure_delay: int = 10
     dialects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -100,6 +122,10 @@ class Options:
             "oauth_names": OAuthNames,
             "retry_after": RetryAfter,
             "token_info": TokenInfo,
+            "email_case": EmailCase,
+            "new_attributes": NewAttributes,
+            "attribute_types": AttributeTypes,
+            "tags": Tags,
         }
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
@@ -108,6 +134,7 @@ class Options:
             raise ValueError(f"rate_limit must be (requests >= 1, seconds > 0), but is {self.rate_limit}")
         if self.reports_per_minute is not None and self.reports_per_minute < 1:
             raise ValueError(f"reports_per_minute must be at least 1, but is {self.reports_per_minute}")
-        if self.latency < 0:
-            raise ValueError(f"latency must not be negative, but is {self.latency}")
+        for name in ("latency", "index_lag", "erasure_delay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
         check_names(self.dialects)

@@ -24,9 +24,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox import faults as fault_kinds
 from sandbox.answer import Answer
 from sandbox.auth import Authority
+from sandbox.call import Call, Endpoint
 from sandbox.control import PREFIX, control_routes
 from sandbox.data import Drift
-from sandbox.endpoints import ENDPOINTS, Call, Endpoint
+from sandbox.endpoints import ENDPOINTS
 from sandbox.errors import ApiError, not_found
 from sandbox.faults import Fault, FaultPlan
 from sandbox.interpreter import Interpreter, Turn
@@ -85,6 +86,7 @@ class Service:
             return
         exchange = _Exchange(self, scope, send)
         self.journal.add(exchange.request)
+        self.drift.advance()
         if scope["method"] not in ("GET", "HEAD"):
             exchange.request.body = await _body(receive)
         wait = self._wait(scope["path"])
@@ -98,7 +100,7 @@ class Service:
         if fault is not None:
             exchange.request.fault = fault.kind
             exchange.fault = fault
-            fault_kinds.disturb(fault, self.drift, scope["path"])
+            fault_kinds.disturb(fault, self.drift, scope["path"], exchange.request.body, self._options.index_lag)
             if fault.kind in fault_kinds.REPLACING:
                 await exchange.replace(fault)
                 return
@@ -146,6 +148,11 @@ class _Exchange:
 
     async def answer(self, answer: Answer) -> None:
         fault = self.fault
+        if fault is not None and fault.kind == "answer_lost":
+            _reset(self.scope)
+            return
+        if fault is not None and fault.kind == "applied_status":
+            answer = ApiError(fault.details["status"], "server_error", "Something went wrong").answer()
         content = answer.content
         if fault is not None and answer.status == 200 and not isinstance(content, bytes):
             attempt = self.service.plan.next_attempt() if fault.kind == "empty_page" else 0

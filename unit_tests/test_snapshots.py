@@ -19,7 +19,8 @@ from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, Connect
 import sandbox
 import sandbox.data
 from sandbox.auth import Authority
-from sandbox.endpoints import ENDPOINTS, Call
+from sandbox.call import Call
+from sandbox.endpoints import ENDPOINTS
 from sandbox.errors import ApiError
 from unit_tests.conftest import NOW, STREAMS, TOKEN, Answer, Connector, Drift, config
 

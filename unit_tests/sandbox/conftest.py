@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from sandbox import Drift, Options, Sandbox
+from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Options, Sandbox
 
 TOKEN = {"Authorization": "Bearer sandbox-token"}
 UNLIMITED = Options(rate_limit=None, reports_per_minute=None)
+WRITABLE = replace(UNLIMITED, tokens={"sandbox-token": ALL_SCOPES + WRITE_SCOPES})
 _MOST_PAGES = 200
 
 
@@ -30,6 +32,9 @@ class Client:
 
     def post(self, path: str, **more: Any) -> requests.Response:
         return self.session.post(self.sandbox.url + path, timeout=10, **more)
+
+    def send(self, method: str, path: str, body: Any = None) -> requests.Response:
+        return self.session.request(method, self.sandbox.url + path, json=body, timeout=10)
 
     def walk_links(self, limit: int = 50, meanwhile: Callable[[], object] | None = None) -> list[dict[str, Any]]:
         """Follow the token in `links.next` until it is missing or an empty page repeats it."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import ALL_SCOPES, Drift, Options
+from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Options
 from sandbox.auth import Authority
 from sandbox.endpoints import ENDPOINTS
 from sandbox.errors import ApiError
@@ -45,8 +45,9 @@ def test_every_endpoint_but_the_token_one_needs_a_token(start: Start, header: di
 @pytest.mark.parametrize("status", [401, 403])
 def test_every_endpoint_needs_its_scope(start: Start, status: Any) -> None:
     """A token with all scopes but the right one is refused; a token with only the right one is accepted."""
-    tokens = {f"without-{scope}": tuple(set(ALL_SCOPES) - {scope}) for scope in ALL_SCOPES}
-    tokens |= {f"only-{scope}": (scope,) for scope in ALL_SCOPES}
+    scopes = {*ALL_SCOPES, *WRITE_SCOPES}
+    tokens = {f"without-{scope}": tuple(scopes - {scope}) for scope in scopes}
+    tokens |= {f"only-{scope}": (scope,) for scope in scopes}
     client = start(None, Options(rate_limit=None, tokens=tokens, missing_scope_status=status))
     for endpoint in ENDPOINTS:
         if endpoint.scope:

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from sandbox import Drift, Fault, Options
+from sandbox import Drift, Fault, Options, Write
 from sandbox.faults import KINDS, FaultPlan
 from unit_tests.conftest import wait_until
-from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, Client, Start
+from unit_tests.sandbox.conftest import TOKEN, UNLIMITED, WRITABLE, Client, Start
 
 LIST = "/conversations/list"
 
@@ -254,6 +254,44 @@ def test_body(start: Start) -> None:
     answer = client.get("/users/list").json()
     assert (answer["extra"], answer["data"][0]["name"]) == (1, "spoiled")
     assert client.get("/users/list").json()["data"][0]["name"] != "spoiled"
+
+
+NEW = {"attributes": {"email": "ada@example.com", "plan": "team"}}
+
+
+def test_answer_lost(start: Start) -> None:
+    """The contact is created, but the client gets a reset connection, and the journal shows no status."""
+    client = start(options=WRITABLE, faults=[Fault("/contacts", "answer_lost", method="POST")])
+    with pytest.raises(requests.ConnectionError):
+        client.send("POST", "/contacts", NEW)
+    assert [write.action for write in client.sandbox.drift.writes] == ["create"]
+    assert [(one.status, one.fault) for one in client.sandbox.journal] == [(None, "answer_lost")]
+    assert client.send("POST", "/contacts", NEW).status_code == 409
+
+
+def test_applied_status(start: Start) -> None:
+    """The contact is created, but the response is an error."""
+    client = start(options=WRITABLE, faults=[Fault("/contacts", "applied_status", method="POST", status=502)])
+    assert client.send("POST", "/contacts", NEW).status_code == 502
+    assert client.send("POST", "/contacts", NEW).status_code == 409
+    assert [write.action for write in client.sandbox.drift.writes] == ["create"]
+
+
+def test_rival(start: Start) -> None:
+    """Before the request, another client creates a contact with the same email, so the request is refused."""
+    client = start(options=WRITABLE, faults=[Fault("/contacts", "rival", method="POST")])
+    assert client.send("POST", "/contacts", NEW).status_code == 409
+    (found,) = client.get("/contacts", params={"email": "ada@example.com"}).json()["data"]
+    assert client.sandbox.drift.writes == [Write("create", found["id"], {"email": "ada@example.com"}, "rival")]
+
+
+def test_contact_vanishes(start: Start) -> None:
+    """Before the request, the contact is deleted."""
+    client = start(options=WRITABLE, faults=[Fault("/contacts/*", "contact_vanishes", method="PATCH")])
+    path = f"/contacts/{client.sandbox.drift.add_contact()}"
+    assert client.get(path).status_code == 200
+    assert client.send("PATCH", path, {"attributes": {}}).status_code == 404
+    assert client.get(path).status_code == 404
 
 
 def test_every_kind_has_a_test() -> None:
