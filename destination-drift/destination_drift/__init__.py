@@ -1,0 +1,1 @@
+"""Airbyte destination for Drift: writes rows to contacts."""
