@@ -296,7 +296,8 @@ def _never_sent(error: Exception) -> bool:
 
 def _body(response: requests.Response) -> bytes:
     until, body = time.monotonic() + TIMEOUTS[1], bytearray()
-    for piece in response.iter_content(65_536):
+    # As the bytes arrive: `iter_content` waits for a whole piece.
+    while piece := response.raw.read1(65_536, decode_content=True):
         body += piece
         if len(body) > _MOST_BYTES or time.monotonic() > until:
             raise _TooMuch

@@ -1,0 +1,143 @@
+"""The commands `spec`, `check`, `discover` and `write`.
+
+airbyte-cdk's `Destination` (7.39.1) is not used: it has no `discover`, quotes settings and exceptions in its messages,
+and loses lines and parts of states (`messages.py`). Its `Connector` finds and loads spec.yaml.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from threading import Event
+from typing import Any
+
+from airbyte_cdk.connector import Connector
+from airbyte_cdk.models import AirbyteConnectionStatus, ConnectorSpecificationSerializer, Status
+
+from destination_drift.catalog import Stream, attribute_types, operations, streams_of
+from destination_drift.client import Client
+from destination_drift.contacts import Contacts
+from destination_drift.errors import ConfigError, TransientError
+from destination_drift.flow import Flow
+from destination_drift.messages import Output, read
+from destination_drift.rejects import Brake, Rejects
+from destination_drift.rows import DriftObject
+from destination_drift.settings import Settings
+
+SCOPES = ("contact_read", "contact_write", "all_contact_read")
+"""What writing contacts needs."""
+
+_LOGGER = logging.getLogger("destination_drift")
+
+
+class DestinationDrift(Connector):
+    """Writes rows to Drift. It prints to `output`; `write` ends early when `stop` is called from another thread."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._flow: Flow | None = None
+        self._stop_asked = False
+
+    def specification(self) -> dict[str, Any]:
+        """Return the content of a SPEC message."""
+        return dict(ConnectorSpecificationSerializer.dump(self.spec(_LOGGER)))
+
+    def settings(self, config: Any) -> Settings:
+        """Return the settings of a config.
+
+        Raises:
+            ConfigError: a setting is missing or not allowed.
+        """
+        return Settings.of(config, self.spec(_LOGGER).connectionSpecification)
+
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        """Ask Drift what the token may do. Nothing is written."""
+        try:
+            settings = self.settings(config)
+            client = self._client(settings)
+            answer = client.token_info()
+            scopes = answer.body.get("scope") if answer.status == 200 and isinstance(answer.body, dict) else None
+            if not isinstance(scopes, str):
+                # Drift does not describe this token. The one request that every run begins with must do.
+                attribute_types(client)
+            elif missing := [scope for scope in SCOPES if scope not in scopes.split()]:
+                raise ConfigError(
+                    f"The token is missing {', '.join(missing)}. Add what is missing to the scopes of your app, then "
+                    "issue a new token: scopes are fixed when a token is issued."
+                )
+            Rejects(settings.rejected_rows_directory, {}, self._output)
+        except (ConfigError, TransientError) as error:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+
+    def discover(self, config: Any) -> list[dict[str, Any]]:
+        """Return the operations that rows can be mapped to.
+
+        Raises:
+            ConfigError, TransientError: Drift does not list its attributes.
+        """
+        return operations(attribute_types(self._client(self.settings(config))))
+
+    def write(self, config: Any, catalog: Any, lines: Iterable[bytes]) -> None:
+        """Write the records among the lines, and print each state once every row before it is settled.
+
+        Raises:
+            ConfigError, TransientError, InputError, Stopped: see `Flow.run`.
+        """
+        settings, halt = self.settings(config), Event()
+        streams = streams_of(catalog, settings)
+        client = self._client(settings, halt)
+        types = attribute_types(client)
+        targets = {stream.key: self._object(stream, settings, client, types) for stream in streams}
+        self._flow = flow = Flow(
+            targets,
+            self._output,
+            Rejects(settings.rejected_rows_directory, {one.name: one.sync_id for one in streams}, self._output),
+            Brake(settings.max_rejected_percent),
+            # Half of them wait for Drift at any time.
+            workers=settings.max_requests_per_second // 2 + 2,
+            halt=halt,
+            dry_run=settings.dry_run,
+        )
+        if self._stop_asked:
+            flow.stop()
+        try:
+            flow.run(read(lines))
+        finally:
+            written = "would be written" if settings.dry_run else "written"
+            for (_, name), counts in flow.counts.items():
+                codes = "".join(f", {code}: {number}" for code, number in counts.rejected.most_common())
+                self._output.log(
+                    "INFO",
+                    f"Stream {name}: {counts.written} {written}, {counts.unchanged} unchanged, "
+                    f"{counts.rejected.total()} rejected{codes}.",
+                )
+
+    def stop(self) -> None:
+        """End `write` early: rows that are being written are settled, and the states before them acknowledged."""
+        self._stop_asked = True
+        if self._flow:
+            self._flow.stop()
+
+    def _client(self, settings: Settings, halt: Event | None = None) -> Client:
+        return Client(
+            settings.api_url,
+            settings.credentials,
+            lambda credentials: self._output.config({**settings.config, "credentials": credentials}),
+            rate=settings.max_requests_per_second,
+            halt=halt or Event(),
+            dry_run=settings.dry_run,
+        )
+
+    def _object(self, stream: Stream, settings: Settings, client: Client, types: Mapping[str, str]) -> DriftObject:
+        return Contacts(
+            client,
+            matching=stream.match_by,
+            mode=stream.mode,
+            columns=stream.columns,
+            attributes=types,
+            on_ambiguous=settings.on_ambiguous,
+            empty_values=settings.empty_values,
+            unknown_attributes=settings.unknown_attributes,
+            warn=self._output.warn,
+        )

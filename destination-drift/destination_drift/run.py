@@ -1,0 +1,105 @@
+"""The console script `destination-drift`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from threading import Thread
+
+from airbyte_cdk.models import Status
+
+from destination_drift.destination import DestinationDrift
+from destination_drift.errors import ConfigError, InputError, OutcomeUnknown, TransientError
+from destination_drift.flow import Stopped
+from destination_drift.messages import Output
+from destination_drift.settings import load
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process: 0, 1 after an error, 2 for wrong arguments, 143 after SIGTERM or SIGINT."""
+    given = _parser().parse_args(arguments)
+    # Log lines of libraries quote URLs, and with them email addresses.
+    logging.disable(logging.CRITICAL)
+    output = Output(sys.stdout.buffer)
+    try:
+        code = run(given, output)
+    except BrokenPipeError:
+        # Nobody reads the messages any more. Python would complain when it flushes standard output.
+        sys.stdout = None  # type: ignore[assignment]
+        code = 1
+    sys.exit(code)
+
+
+def run(given: argparse.Namespace, output: Output) -> int:
+    """Run a command and return the exit code."""
+    destination = DestinationDrift(output)
+    try:
+        _run(given, destination, output)
+    except Stopped:
+        output.log("INFO", "The sync was stopped. What follows the last state must be sent again.")
+        return 143
+    except ConfigError as error:
+        output.error("config_error", str(error))
+    except TransientError as error:
+        output.error("transient_error", str(error))
+    except InputError as error:
+        output.error("system_error", str(error))
+    except OutcomeUnknown:
+        output.error("transient_error", "Drift did not say whether it applied a request. Run the sync again.")
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        # The text of an exception may be a value of a row; where it was raised is code.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        message = f"destination-drift failed with {type(error).__name__}. Report the stack trace."
+        output.error("system_error", message, where)
+    else:
+        return 0
+    return 1
+
+
+def _run(given: argparse.Namespace, destination: DestinationDrift, output: Output) -> None:
+    if given.command == "spec":
+        output.message("SPEC", "spec", destination.specification())
+        return
+    if given.command == "check":
+        try:
+            checked = destination.check(logging.getLogger(), load(given.config, "config"))
+            content = {"status": checked.status.value, "message": checked.message}
+        except ConfigError as error:
+            content = {"status": Status.FAILED.value, "message": str(error)}
+        output.message("CONNECTION_STATUS", "connectionStatus", content)
+        return
+    config = load(given.config, "config")
+    if given.command == "discover":
+        output.message("DESTINATION_CATALOG", "destination_catalog", {"operations": destination.discover(config)})
+        return
+    catalog = load(given.catalog, "catalog")
+    # A thread waits for the signal, so that it never interrupts a row.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    Thread(target=lambda: signal.sigwait(_SIGNALS) and destination.stop(), daemon=True).start()
+    # Not sys.stdin: at the end, Python would wait for the thread that reads it.
+    with open(sys.stdin.fileno(), "rb", closefd=False) as lines:
+        destination.write(config, catalog, lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="destination-drift", description="Airbyte destination for Drift.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("spec", help="print the settings")
+    for name, text in {
+        "check": "ask Drift whether the token is valid and has the scopes; the exit code is 0 in any case",
+        "discover": "print the objects and attributes that columns can be mapped to",
+        "write": "write the records on standard input to Drift",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
+        if name == "write":
+            command.add_argument("--catalog", required=True, metavar="FILE", help="JSON file: configured catalog")
+    return parser

@@ -1,0 +1,91 @@
+"""The config of the user, checked against spec.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+
+from destination_drift.errors import ConfigError
+
+MatchBy = Literal["email", "external_id", "external_id_then_email", "id"]
+OnAmbiguous = Literal["reject", "oldest", "all"]
+EmptyValues = Literal["ignore", "write"]
+UnknownAttributes = Literal["fail", "create", "drop"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of spec.yaml with their defaults; `config` is what the user gave.
+
+    Attributes:
+        stream_map: name of a stream -> object of Drift.
+        field_map: column -> attribute of Drift.
+    """
+
+    config: Mapping[str, Any]
+    credentials: Mapping[str, Any]
+    api_url: str
+    match_by: MatchBy
+    on_ambiguous: OnAmbiguous
+    empty_values: EmptyValues
+    unknown_attributes: UnknownAttributes
+    stream_map: Mapping[str, str]
+    field_map: Mapping[str, str]
+    rejected_rows_directory: Path | None
+    max_rejected_percent: int
+    dry_run: bool
+    max_requests_per_second: int
+
+    @classmethod
+    def of(cls, config: Any, schema: Mapping[str, Any]) -> Settings:
+        """Return the settings of a config that `schema`, the connectionSpecification, describes.
+
+        Raises:
+            ConfigError: a setting is missing or not allowed. The message names it without its value.
+        """
+        error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(config))
+        if error is not None:
+            where = ".".join(str(part) for part in error.absolute_path) or "The config"
+            # Only this message does not quote a value, which may be a secret.
+            what = error.message if error.validator == "required" else "is not one of the allowed values"
+            raise ConfigError(f"{where}: {what}. Correct the setting.")
+        properties = schema["properties"]
+        chosen = {name: config.get(name, properties[name].get("default")) for name in properties}
+        directory = chosen["rejected_rows_directory"]
+        return cls(
+            **{
+                **chosen,
+                "config": config,
+                "stream_map": dict(_pairs(chosen["stream_map"] or [], "stream_map", "stream", "object")),
+                "field_map": dict(_pairs(chosen["field_map"] or [], "field_map", "column", "attribute")),
+                "rejected_rows_directory": Path(directory) if directory else None,
+            }
+        )
+
+
+def load(path: str, what: str) -> Any:
+    """Return the JSON of a file.
+
+    Raises:
+        ConfigError: it cannot be read. The message does not quote it.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"The {what} file cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise ConfigError(f"The {what} file is not valid JSON.") from None
+
+
+def _pairs(entries: list[dict[str, str]], setting: str, key: str, value: str) -> Iterator[tuple[str, str]]:
+    seen = set()
+    for entry in entries:
+        if entry[key] in seen:
+            raise ConfigError(f"{setting} has the {key} {entry[key]} twice. Remove one of the two.")
+        seen.add(entry[key])
+        yield entry[key], entry[value]
