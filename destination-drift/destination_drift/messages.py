@@ -79,7 +79,9 @@ def read(lines: Iterable[bytes]) -> Iterator[Message]:
         except UnicodeDecodeError:
             reason = "is not UTF-8"
         except (ValueError, RecursionError):
-            reason = "is not valid JSON" if line.endswith(b"\n") else "is not valid JSON and has no line break: it was cut"
+            reason = (
+                "is not valid JSON" if line.endswith(b"\n") else "is not valid JSON and has no line break: it was cut"
+            )
         else:
             if message:
                 yield message
