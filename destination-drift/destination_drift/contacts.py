@@ -217,6 +217,9 @@ class Contacts:
     def _change(self, found: Sequence[Contact], values: Mapping[str, Any]) -> bool:
         if len(found) > 1 and "externalId" in values:
             raise Rejected("ambiguous_match", "externalId")
+        for contact in found:
+            # A row with another spelling of the email must find it too.
+            self._memory.remember(contact.id, {"email": contact.attributes.get("email")})
         return sum(self._patch(contact, values) for contact in found) > 0
 
     def _patch(self, contact: Contact, values: Mapping[str, Any]) -> bool:
@@ -238,6 +241,10 @@ class Contacts:
         if keys.email is None:
             raise Rejected("missing_key", "email")
         filled = {name: value for name, value in values.items() if value != ""}
+        if self._memory.id_of("taken", keys.email) is not None:
+            # Drift might not refuse this one: it has an external ID, or the email in another spelling.
+            raise Rejected("duplicate_unresolved")
+        in_doubt = False
         for _ in range(_MOST_POSTS):
             try:
                 answer = self._client.send("POST", "/contacts", {"attributes": filled}, repeat=False)
@@ -246,6 +253,7 @@ class Contacts:
                     self._change(found, values)
                     return True
                 # Drift refuses a second contact, if it created the first one.
+                in_doubt = True
                 continue
             if answer.status < 400:
                 contact_id = _id_in(answer.body)
@@ -257,15 +265,19 @@ class Contacts:
             if found := self._find_later(keys):
                 self._duplicates_are_409 |= answer.status == 409
                 return self._change(found, values)
-            # A 400 may also be about a value.
-            raise Rejected("duplicate_unresolved") if answer.status == 409 else Rejected("refused_by_drift", status=400)
+            if not in_doubt and answer.status == 400:
+                # This may also be about a value.
+                raise Rejected("refused_by_drift", status=400)
+            self._memory.remember(0, {"taken": keys.email})
+            raise Rejected("duplicate_unresolved")
         raise TransientError(
             f"Drift gave no answer {_MOST_POSTS} times when a contact was to be created. Run the sync again later."
         )
 
     def _written(self, contact_id: int, values: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         """Remember a contact, and read the first one and one in a hundred back."""
-        self._memory.remember(contact_id, {name: values[name] for name in ("email", "externalId") if name in values})
+        keys = {name: values[name] for name in ("email", "externalId") if name in values}
+        self._memory.remember(contact_id, {"id": contact_id, **keys})
         if next(self._writes) % READ_BACK_EVERY:
             return
         lost: list[str] = []

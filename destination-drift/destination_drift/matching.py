@@ -114,9 +114,10 @@ class Contact(NamedTuple):
 
 
 class Memory:
-    """The contacts that this run has written, because Drift's look-ups may not show the latest. Thread-safe.
+    """What this run has learned about contacts, because Drift's look-ups may not show the latest. Thread-safe.
 
-    It holds hashes of keys and the newest 200,000 of them, not addresses.
+    It holds hashes of keys and the newest 200,000 of them, not addresses. The names of keys are those of the attributes;
+    `id` is kept of contacts that were written, and `taken` of emails that Drift refused but does not find.
     """
 
     def __init__(self) -> None:
@@ -125,7 +126,7 @@ class Memory:
 
     def remember(self, contact_id: int, keys: Mapping[str, Any]) -> None:
         with self._lock:
-            for name, value in {"id": contact_id, **keys}.items():
+            for name, value in keys.items():
                 self._ids.pop(key := hash((name, str(value).lower())), None)
                 self._ids[key] = contact_id
             for oldest in list(islice(self._ids, max(0, len(self._ids) - _MOST_REMEMBERED))):
