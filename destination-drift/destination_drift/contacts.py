@@ -99,17 +99,13 @@ class Contacts:
     def write(self, row: Row) -> bool:
         mapped = self._mapped(row)
         keys, values = keys_of(mapped, self._matching), self._values(mapped)
-        try:
-            for _ in range(2):
-                try:
-                    found = self._find(keys)
-                    return self._change(found, values) if found else self._create(keys, values)
-                except _Vanished:
-                    continue
-            raise Rejected("refused_by_drift", status=404)
-        finally:
-            if keys.external_id is not None:
-                self._finder.forget(keys.external_id)
+        for _ in range(2):
+            try:
+                found = self._find(keys)
+                return self._change(found, values) if found else self._create(keys, values)
+            except _Vanished:
+                continue
+        raise Rejected("refused_by_drift", status=404)
 
     def finish(self) -> None:
         """Nothing follows the last row."""
@@ -218,8 +214,8 @@ class Contacts:
         if len(found) > 1 and "externalId" in values:
             raise Rejected("ambiguous_match", "externalId")
         for contact in found:
-            # A row with another spelling of the email must find it too.
-            self._memory.remember(contact.id, {"email": contact.attributes.get("email")})
+            # A row with another spelling of the email must find it too, and one that was looked up before it existed.
+            self._memory.remember(contact.id, {name: contact.attributes.get(name) for name in ("email", "externalId")})
         return sum(self._patch(contact, values) for contact in found) > 0
 
     def _patch(self, contact: Contact, values: Mapping[str, Any]) -> bool:

@@ -151,7 +151,6 @@ class Finder:
         self._asking, self._lock = Lock(), Lock()
         self._expected: dict[str, None] = {}
         self._fetched: dict[str, list[Contact]] = {}
-        self._in_flight: set[str] = set()
 
     def by_id(self, contact_id: int) -> list[Contact]:
         found = _contacts(self._client.get(f"/contacts/{contact_id}"))
@@ -173,12 +172,6 @@ class Finder:
         with self._lock:
             self._expected[external_id] = None
 
-    def forget(self, external_id: str) -> None:
-        """Drop what was fetched ahead: the contact may have changed."""
-        with self._lock:
-            self._fetched.pop(external_id, None)
-            self._in_flight.discard(external_id)
-
     def by_external_id(self, external_id: str) -> list[Contact]:
         with self._asking:
             with self._lock:
@@ -187,7 +180,6 @@ class Finder:
                 others = list(islice(self._expected, IDS_IN_A_REQUEST - 1)) if fetched is None else []
                 for other in others:
                     del self._expected[other]
-                self._in_flight = set(others)
             found = self._fetch(external_id, others) if fetched is None else fetched
         return self._latest(found) or self._remembered("externalId", external_id)
 
@@ -200,8 +192,7 @@ class Finder:
             contacts, others = _contacts(self._ask([external_id])), ()
         with self._lock:
             for other in others:
-                if other in self._in_flight:
-                    self._fetched[other] = [one for one in contacts if _has(one, "externalId", other)]
+                self._fetched[other] = [one for one in contacts if _has(one, "externalId", other)]
             for oldest in list(islice(self._fetched, max(0, len(self._fetched) - _MOST_FETCHED))):
                 del self._fetched[oldest]
         return [one for one in contacts if _has(one, "externalId", external_id)]

@@ -451,6 +451,23 @@ def test_what_was_fetched_ahead_is_not_used_after_a_change(world: World) -> None
     assert world.attributes(one)["plan"] == "team"
 
 
+def test_what_was_fetched_before_a_lost_response_is_not_used(world: World) -> None:
+    """A row that was looked up ahead finds the contact that a row before it created."""
+    contacts = world.contacts("external_id")
+    world.sandbox.faults = [Fault("/contacts", "answer_lost", method="POST")]
+    first, second = world.row(externalId="a-1", email=ADA), world.row(externalId="a-1", plan="pro")
+    other = world.row(externalId="b-1", email=BEN)
+    contacts.lane_keys(other)
+    assert contacts.write(first) is True
+    contacts.lane_keys(second)
+    contacts.write(other)
+    assert contacts.write(second) is True
+    assert world.everybody() == [
+        {"externalId": "a-1", "email": ADA, "plan": "pro"},
+        {"externalId": "b-1", "email": BEN},
+    ]
+
+
 def test_threads_create_each_contact_once(world: World) -> None:
     """Several threads share the look-ups of external IDs."""
     world.sandbox.options = replace(OPTIONS, latency=0.005)
@@ -630,8 +647,9 @@ def test_a_value_that_drift_stores_in_another_form_is_stored(world: World) -> No
         return body
 
     world.drift.add_contact(email=ADA, phone="+1-202-555-0100")
-    world.sandbox.faults = [Fault("/contacts/*", "body", method="GET", change=formatted)]
+    world.sandbox.faults = [Fault("/contacts/*", "body", method="GET", change=formatted, times=None)]
     assert world.write(world.contacts(), email=ADA, phone="+1-202-555-0143") is True
+    assert world.waits == [0]
 
 
 # Folding
