@@ -259,6 +259,8 @@ class Flow:
             self._bytes -= job.size
             self._leave_lanes(job)
             self._acks.settled(job.stream, job.ticket, rejected=code is not None)
+            if self._stop_asked and not self._acks.pending:
+                self._close()
             self._room.notify()
             self._end.notify()
             self._brake.count(code)
