@@ -48,6 +48,8 @@ class Settings:
         Raises:
             ConfigError: a setting is missing or not allowed. The message names it without its value.
         """
+        if isinstance(config, dict):
+            config = {name: value for name, value in config.items() if value is not None}
         error = next(jsonschema.Draft7Validator(schema).iter_errors(config), None)
         if error is not None:
             # Of the ways to authenticate, the error is about the one that the config names, or else the first one.
@@ -67,6 +69,9 @@ class Settings:
                 "stream_map": dict(_pairs(chosen["stream_map"] or [], "stream_map", "stream", "object")),
                 "field_map": dict(_pairs(chosen["field_map"] or [], "field_map", "column", "attribute")),
                 "rejected_rows_directory": Path(directory) if directory else None,
+                # JSON schema takes 10.0 for an integer.
+                "max_rejected_percent": int(chosen["max_rejected_percent"]),
+                "max_requests_per_second": int(chosen["max_requests_per_second"]),
             }
         )
 

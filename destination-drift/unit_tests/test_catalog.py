@@ -31,6 +31,12 @@ def test_settings_have_the_defaults_of_the_spec() -> None:
     assert (found.stream_map, found.field_map, found.rejected_rows_directory) == ({}, {}, None)
 
 
+def test_odd_settings_are_used() -> None:
+    """Null is the default, and 10.0 is a whole number."""
+    found = settings(match_by=None, max_requests_per_second=10.0)
+    assert (found.match_by, repr(found.max_requests_per_second)) == ("email", "10")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
