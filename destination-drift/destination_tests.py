@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,13 @@ def run_here(folder: Path, verb: str, config: Any, catalog: Any = None, lines: I
     given = script.parser().parse_args(arguments(folder, verb, config, catalog))
     code = script.run(given, DestinationDrift(output), output, ((line + "\n").encode() for line in lines))
     return Run(code, file.getvalue())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def start(folder: Path, config: Any, catalog: Any, **environment: str) -> subprocess.Popen[bytes]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,17 +25,11 @@ from destination_tests import (
     send,
     start,
     state,
+    wait_until,
 )
 from uv import find_uv_bin
 
 from sandbox import Sandbox
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def names(sandbox: Sandbox, *numbers: int) -> list[str]:
@@ -73,7 +66,7 @@ def test_a_signal_settles_and_acknowledges(
     sandbox.options = replace(sandbox.options, latency=0.2)
     process = start(tmp_path, config(sandbox.url), catalog())
     send(process, record(people[0], name="New"), state(1))
-    until(lambda: sandbox.journal.count(f"/contacts/{people[0]}") > 0)
+    wait_until(lambda: sandbox.journal.count(f"/contacts/{people[0]}") > 0)
     asked = time.monotonic()
     process.send_signal(number)
     process.wait(60)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from destination_tests import Run, record, state, status
+from destination_tests import Run, record, state, status, wait_until
 
 from destination_drift import flow as module
 from destination_drift.errors import ConfigError, InputError, OutcomeUnknown, Rejected, TransientError, WouldWrite
@@ -91,10 +90,7 @@ class Started:
 
     def acknowledged(self, count: int) -> None:
         """Wait until so many states are printed."""
-        until = time.monotonic() + 30
-        while self.file.getvalue().count(b'"STATE"') < count:
-            assert time.monotonic() < until
-            time.sleep(0.005)
+        wait_until(lambda: self.file.getvalue().count(b'"STATE"') >= count)
 
 
 def run(target: Target, *lines: str, **options: Any) -> tuple[Run, Started]:
@@ -134,9 +130,7 @@ def test_rows_that_share_a_key_are_written_in_order() -> None:
     ]
     started = Started(target, lines)
     assert target.started[1].wait(30)
-    until = time.monotonic() + 30
-    while len(target.written) < 2 and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_until(lambda: len(target.written) >= 2)
     assert set(target.written) == {"alone", "last"}
     first.set()
     assert started.ended().at == [1]
@@ -150,9 +144,7 @@ def test_waiting_rows_with_the_same_keys_are_folded() -> None:
     gate = target.hold(1)
     started = Started(target, [*(record(1) for _ in range(4)), record(2, value="other"), state(1)])
     assert target.started[1].wait(30)
-    until = time.monotonic() + 30
-    while started.flow.counts[KEY].rows < 5 and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_until(lambda: started.flow.counts[KEY].rows == 5)
     gate.set()
     assert started.ended().stats == [(5, 0)]
     assert [value for value in target.written if value != "other"] in ([1, [2, 3, 4]], [[1, 2, 3, 4]])
@@ -194,23 +186,43 @@ def test_the_reader_waits_while_too_much_is_in_memory(monkeypatch: pytest.Monkey
     target = Target()
     settled_at_reading = []
 
-    def lines() -> Iterator[str]:
-        for number in range(200):
-            counts = started.flow.counts[KEY]
-            settled_at_reading.append(number - counts.written)
-            yield record(number, text="x" * (module.MOST_BYTES + 1 if number == 50 else 1))
-
+    # The first line is read before `started` is assigned.
     ready = threading.Event()
 
-    def after_start() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         assert ready.wait(30)
-        yield from lines()
+        for number in range(200):
+            settled_at_reading.append(number - started.flow.counts[KEY].written)
+            yield record(number, text="x" * (module.MOST_BYTES + 1 if number == 50 else 1))
 
-    started = Started(target, after_start())
+    started = Started(target, lines())
     ready.set()
     started.ended()
     assert len(target.written) == 200
     assert max(settled_at_reading) <= 11
+
+
+def test_states_that_wait_take_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that takes long does not let states fill the memory."""
+    monkeypatch.setattr(module, "MOST_ROWS", 10)
+    target = Target()
+    gate = target.hold(1)
+    pending: list[int] = []
+    ready = threading.Event()
+
+    def lines() -> Iterator[str]:
+        assert ready.wait(30)
+        yield record(1)
+        for number in range(100):
+            pending.append(started.flow._acks.pending)
+            yield state(number)
+
+    started = Started(target, lines())
+    ready.set()
+    wait_until(lambda: len(pending) == 10)
+    gate.set()
+    assert started.ended().at == list(range(100))
+    assert max(pending) == 9
 
 
 @pytest.mark.parametrize("error", [ConfigError("no"), TransientError("no"), OutcomeUnknown(), KeyError("x")], ids=repr)
@@ -234,9 +246,7 @@ def test_an_error_of_a_row_ends_the_run(error: Exception) -> None:
         yield from endless
 
     started = Started(target, lines())
-    until = time.monotonic() + 30
-    while not started.flow._closed and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_until(lambda: started.flow._closed)
     gates[0].set()
     assert started.ended().at == ["before"]
     assert started.error is error
