@@ -10,7 +10,7 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
-TYPED := components.py sandbox source_drift tools
+TYPED := components.py sandbox source_drift tools destination-drift/destination_drift
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # In a network that re-signs TLS, only the system's certificates work. A machine without any uses uv's own.
@@ -184,11 +184,11 @@ audit: .venv/ready
 
 unit: .venv/ready
 	$(call headline,Unit tests)
-	@$(PY) -m pytest -n 2 unit_tests
+	@$(PY) -m pytest -n 2 unit_tests destination-drift/unit_tests
 
 integration: .venv/ready
 	$(call headline,Integration tests)
-	@$(PY) -m pytest -n 4 integration_tests
+	@$(PY) -m pytest -n 4 integration_tests destination-drift/integration_tests
 
 standard: .venv/ready
 	$(call headline,Standard tests: airbyte-cdk connector test against the local Drift)

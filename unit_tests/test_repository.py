@@ -15,6 +15,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN_FILES = ("uv.lock", "poetry.lock")
+# Each package with the folder that contains it.
+PACKAGES = (("", "sandbox"), ("", "source_drift"), ("", "tools"), ("destination-drift", "destination_drift"))
 
 # Written in parts, here and in the examples below, so that this file passes its own rules.
 REGISTRIES = "|".join(
@@ -146,8 +148,11 @@ def versions(root: Path) -> dict[str, str | None]:
 
 def imports(root: Path) -> dict[str, set[str]]:
     """The modules of the packages under `root`, with their imports."""
-    paths = [path for package in ("sandbox", "source_drift", "tools") for path in (root / package).rglob("*.py")]
-    modules = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    modules = {}
+    for parent, package in PACKAGES:
+        for path in (root / parent / package).rglob("*.py"):
+            name = ".".join(path.relative_to(root / parent).with_suffix("").parts).removesuffix(".__init__")
+            modules[name] = path
     found = {}
     for name, path in modules.items():
         nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]

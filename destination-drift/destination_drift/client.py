@@ -16,7 +16,7 @@ from threading import Event, Lock
 from typing import Any, NamedTuple
 
 import requests
-from airbyte_cdk.sources.streams.call_rate import HttpAPIBudget, LimiterSession, MovingWindowCallRatePolicy, Rate
+from airbyte_cdk.sources.streams.call_rate import APIBudget, LimiterSession, MovingWindowCallRatePolicy, Rate
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
@@ -49,8 +49,8 @@ class Answer(NamedTuple):
 class Client:
     """Sends requests to one Drift. Several threads use it.
 
-    A request that Drift throttles (429) is repeated for up to an hour, with `Retry-After` honored; all threads wait. One
-    without a complete response, and one with 408 or 5xx, is sent up to 8 times. A 401 renews an OAuth token once.
+    A request that Drift throttles (429) is repeated for up to an hour; all threads wait, at least for `Retry-After`.
+    One without a complete response, and one with 408 or 5xx, is sent up to 8 times. A 401 renews an OAuth token once.
 
     Args:
         credentials: the object of that name in the config.
@@ -76,7 +76,8 @@ class Client:
     ) -> None:
         self._api_url, self._halt, self._dry_run = api_url.rstrip("/"), halt, dry_run
         policy = MovingWindowCallRatePolicy(rates=[Rate(rate, timedelta(seconds=1))], matchers=[])
-        self._session = _Session(api_budget=HttpAPIBudget(policies=[policy]))
+        # Not its HttpAPIBudget, which fails on a header of Drift that is no number.
+        self._session = _Session(api_budget=APIBudget(policies=[policy]))
         self._session.headers["User-Agent"] = "destination-drift"
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=rate))
@@ -261,7 +262,7 @@ class _Tokens:
             raise ConfigError("Drift refused to renew the access token. Authorize the app again.")
         rotated = renewed.get("refresh_token") or renewed.get("refreshToken") or sent["refresh_token"]
         self._credentials.update(access_token=token, refresh_token=rotated)
-        self._save(self._credentials)
+        self._save(dict(self._credentials))
         self._token, self._unproven = token, True
 
 
@@ -274,8 +275,8 @@ def _scope(method: str, path: str) -> str:
 
 def _backoff(failures: int, retry_after: float) -> float:
     """Return the seconds to wait after so many failures in a row: the longer of Drift's wish and our own."""
-    own = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
-    return max(own, retry_after)
+    own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
+    return max(own * random.uniform(0.5, 1), retry_after)  # noqa: S311
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -19,6 +19,7 @@ from destination_drift.client import Client
 from destination_drift.contacts import Contacts
 from destination_drift.errors import ConfigError, TransientError
 from destination_drift.flow import Flow
+from destination_drift.matching import Memory
 from destination_drift.messages import Output, read
 from destination_drift.rejects import Brake, Rejects
 from destination_drift.rows import DriftObject
@@ -35,6 +36,7 @@ class DestinationDrift(Connector):
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._halt = Event()
         self._flow: Flow | None = None
         self._stop_asked = False
 
@@ -84,11 +86,13 @@ class DestinationDrift(Connector):
         Raises:
             ConfigError, TransientError, InputError, Stopped: see `Flow.run`.
         """
-        settings, halt = self.settings(config), Event()
+        settings = self.settings(config)
         streams = streams_of(catalog, settings)
-        client = self._client(settings, halt)
+        client = self._client(settings)
         types = attribute_types(client)
-        targets = {stream.key: self._object(stream, settings, client, types) for stream in streams}
+        # Streams may have rows about the same contacts.
+        memory = Memory()
+        targets = {stream.key: self._object(stream, settings, client, types, memory) for stream in streams}
         self._flow = flow = Flow(
             targets,
             self._output,
@@ -96,7 +100,7 @@ class DestinationDrift(Connector):
             Brake(settings.max_rejected_percent),
             # Half of them wait for Drift at any time.
             workers=settings.max_requests_per_second // 2 + 2,
-            halt=halt,
+            halt=self._halt,
             dry_run=settings.dry_run,
         )
         if self._stop_asked:
@@ -118,18 +122,22 @@ class DestinationDrift(Connector):
         self._stop_asked = True
         if self._flow:
             self._flow.stop()
+        else:
+            self._halt.set()
 
-    def _client(self, settings: Settings, halt: Event | None = None) -> Client:
+    def _client(self, settings: Settings) -> Client:
         return Client(
             settings.api_url,
             settings.credentials,
             lambda credentials: self._output.config({**settings.config, "credentials": credentials}),
             rate=settings.max_requests_per_second,
-            halt=halt or Event(),
+            halt=self._halt,
             dry_run=settings.dry_run,
         )
 
-    def _object(self, stream: Stream, settings: Settings, client: Client, types: Mapping[str, str]) -> DriftObject:
+    def _object(
+        self, stream: Stream, settings: Settings, client: Client, types: Mapping[str, str], memory: Memory
+    ) -> DriftObject:
         return Contacts(
             client,
             matching=stream.match_by,
@@ -140,4 +148,5 @@ class DestinationDrift(Connector):
             empty_values=settings.empty_values,
             unknown_attributes=settings.unknown_attributes,
             warn=self._output.warn,
+            memory=memory,
         )

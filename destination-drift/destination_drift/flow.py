@@ -49,8 +49,8 @@ class Flow:
     """Writes the rows of one run.
 
     A row waits in a lane for each of its keys, and is written when it is the first in all of them. So rows that share a
-    key are written in order, and others at the same time. At most `MOST_ROWS` rows and about `MOST_BYTES` of input are
-    in memory; then the reader waits.
+    key are written in order, and others at the same time. At most `MOST_ROWS` rows and states and about
+    `MOST_BYTES` of input are in memory; then the reader waits.
 
     Args:
         targets: what the rows of each stream are written to.
@@ -187,7 +187,7 @@ class Flow:
         self._room.wait_for(
             lambda: (
                 not self._rows
-                or (self._rows < MOST_ROWS and self._bytes + size <= MOST_BYTES)
+                or (self._rows + self._acks.pending < MOST_ROWS and self._bytes + self._acks.size + size <= MOST_BYTES)
                 or self._stop_asked
                 or self._closed
             )
@@ -259,6 +259,8 @@ class Flow:
             self._bytes -= job.size
             self._leave_lanes(job)
             self._acks.settled(job.stream, job.ticket, rejected=code is not None)
+            if self._stop_asked and not self._acks.pending:
+                self._close()
             self._room.notify()
             self._end.notify()
             self._brake.count(code)

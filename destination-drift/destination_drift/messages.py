@@ -1,7 +1,7 @@
 """The Airbyte protocol: lines in, lines out.
 
-airbyte-cdk's `Destination` (7.39.1) reads and prints them too, but it drops a line that is not JSON and quotes it in the
-log, rounds integers over 64 bits, and drops from a state all that its model does not have, such as the `id` without
+airbyte-cdk's `Destination` (7.39.1) reads and prints them too, but it drops a line that is not JSON and quotes it in
+the log, rounds integers over 64 bits, and drops from a state all that its model does not have, such as the `id` without
 which platforms since 1.7 fail the sync. Here, a state is echoed as text.
 """
 

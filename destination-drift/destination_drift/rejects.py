@@ -76,7 +76,7 @@ class Rejects:
             sync_id = self._sync_ids.get(stream)
             name = re.sub(r"[^\w.-]", "_", stream if sync_id is None else f"{stream}-{sync_id}")
             descriptor = os.open(self._directory / f"{name}.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            file = open(descriptor, "ab", buffering=0)
+            file = os.fdopen(descriptor, "ab", buffering=0)
             size = os.fstat(descriptor).st_size
             # A run that was killed may have left a part of a line.
             if size and os.pread(descriptor, 1, size - 1) != b"\n":

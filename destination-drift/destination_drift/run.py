@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Thread
 
 from airbyte_cdk.models import Status
@@ -23,24 +23,29 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process: 0, 1 after an error, 2 for wrong arguments, 143 after SIGTERM or SIGINT."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     # Log lines of libraries quote URLs, and with them email addresses.
     logging.disable(logging.CRITICAL)
     output = Output(sys.stdout.buffer)
+    destination = DestinationDrift(output)
+    if given.command == "write":
+        # A thread waits for the signal, so that it never interrupts a row.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        Thread(target=_stop_at_signal, args=(destination,), daemon=True).start()
     try:
-        code = run(given, output)
+        # Not sys.stdin, and never closed: both would wait for the thread that reads it.
+        code = run(given, destination, output, open(sys.stdin.fileno(), "rb", closefd=False))  # noqa: SIM115
     except BrokenPipeError:
         # Nobody reads the messages any more. Python would complain when it flushes standard output.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         code = 1
     sys.exit(code)
 
 
-def run(given: argparse.Namespace, output: Output) -> int:
-    """Run a command and return the exit code."""
-    destination = DestinationDrift(output)
+def run(given: argparse.Namespace, destination: DestinationDrift, output: Output, lines: Iterable[bytes]) -> int:
+    """Run a command, with `lines` as its input, and return the exit code."""
     try:
-        _run(given, destination, output)
+        _run(given, destination, output, lines)
     except Stopped:
         output.log("INFO", "The sync was stopped. What follows the last state must be sent again.")
         return 143
@@ -64,34 +69,35 @@ def run(given: argparse.Namespace, output: Output) -> int:
     return 1
 
 
-def _run(given: argparse.Namespace, destination: DestinationDrift, output: Output) -> None:
-    if given.command == "spec":
-        output.message("SPEC", "spec", destination.specification())
-        return
-    if given.command == "check":
-        try:
-            checked = destination.check(logging.getLogger(), load(given.config, "config"))
-            content = {"status": checked.status.value, "message": checked.message}
-        except ConfigError as error:
-            content = {"status": Status.FAILED.value, "message": str(error)}
-        output.message("CONNECTION_STATUS", "connectionStatus", content)
-        return
-    config = load(given.config, "config")
-    if given.command == "discover":
-        output.message("DESTINATION_CATALOG", "destination_catalog", {"operations": destination.discover(config)})
-        return
-    catalog = load(given.catalog, "catalog")
-    # A thread waits for the signal, so that it never interrupts a row.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    Thread(target=lambda: signal.sigwait(_SIGNALS) and destination.stop(), daemon=True).start()
-    # Not sys.stdin: at the end, Python would wait for the thread that reads it.
-    with open(sys.stdin.fileno(), "rb", closefd=False) as lines:
-        destination.write(config, catalog, lines)
+def _run(given: argparse.Namespace, destination: DestinationDrift, output: Output, lines: Iterable[bytes]) -> None:
+    match given.command:
+        case "spec":
+            output.message("SPEC", "spec", destination.specification())
+        case "check":
+            output.message("CONNECTION_STATUS", "connectionStatus", _checked(given.config, destination))
+        case "discover":
+            operations = destination.discover(load(given.config, "config"))
+            output.message("DESTINATION_CATALOG", "destination_catalog", {"operations": operations})
+        case "write":
+            destination.write(load(given.config, "config"), load(given.catalog, "catalog"), lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="destination-drift", description="Airbyte destination for Drift.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+def _checked(path: str, destination: DestinationDrift) -> dict[str, str | None]:
+    try:
+        checked = destination.check(logging.getLogger(), load(path, "config"))
+    except ConfigError as error:
+        return {"status": Status.FAILED.value, "message": str(error)}
+    return {"status": checked.status.value, "message": checked.message}
+
+
+def _stop_at_signal(destination: DestinationDrift) -> None:
+    signal.sigwait(_SIGNALS)
+    destination.stop()
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="destination-drift", description="Airbyte destination for Drift.")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("spec", help="print the settings")
     for name, text in {
         "check": "ask Drift whether the token is valid and has the scopes; the exit code is 0 in any case",
@@ -102,4 +108,4 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
         if name == "write":
             command.add_argument("--catalog", required=True, metavar="FILE", help="JSON file: configured catalog")
-    return parser
+    return whole

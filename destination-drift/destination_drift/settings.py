@@ -48,8 +48,13 @@ class Settings:
         Raises:
             ConfigError: a setting is missing or not allowed. The message names it without its value.
         """
-        error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(config))
+        if isinstance(config, dict):
+            config = {name: value for name, value in config.items() if value is not None}
+        error = next(jsonschema.Draft7Validator(schema).iter_errors(config), None)
         if error is not None:
+            # Of the ways to authenticate, the error is about the one that the config names, or else the first one.
+            others = {one.schema_path[0] for one in error.context if one.validator == "const"}
+            error = next((one for one in error.context if one.schema_path[0] not in others), error)
             where = ".".join(str(part) for part in error.absolute_path) or "The config"
             # Only this message does not quote a value, which may be a secret.
             what = error.message if error.validator == "required" else "is not one of the allowed values"
@@ -64,6 +69,9 @@ class Settings:
                 "stream_map": dict(_pairs(chosen["stream_map"] or [], "stream_map", "stream", "object")),
                 "field_map": dict(_pairs(chosen["field_map"] or [], "field_map", "column", "attribute")),
                 "rejected_rows_directory": Path(directory) if directory else None,
+                # JSON schema takes 10.0 for an integer.
+                "max_rejected_percent": int(chosen["max_rejected_percent"]),
+                "max_requests_per_second": int(chosen["max_requests_per_second"]),
             }
         )
 

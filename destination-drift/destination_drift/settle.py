@@ -32,12 +32,13 @@ class Acknowledgements:
 
     Attributes:
         pending: the number of states that wait.
+        size: the characters of these states.
     """
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self._segments: defaultdict[StreamKey | None, deque[_Segment]] = defaultdict(lambda: deque([_Segment()]))
-        self.pending = 0
+        self.pending = self.size = 0
 
     def opened(self, stream: StreamKey) -> Ticket:
         """Count a row that arrived."""
@@ -61,6 +62,7 @@ class Acknowledgements:
         segments[-1].state = state
         segments.append(_Segment())
         self.pending += 1
+        self.size += len(state.line)
         self._send_ready(state.stream)
 
     def _send_ready(self, key: StreamKey | None) -> None:
@@ -69,3 +71,4 @@ class Acknowledgements:
             self._send(first.state.acknowledged(first.accepted, first.rejected))
             segments.popleft()
             self.pending -= 1
+            self.size -= len(first.state.line)

@@ -9,15 +9,15 @@ from threading import Event
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
 from destination_drift.client import Client
 from destination_drift.contacts import Contacts
 from destination_drift.convert import differs
 from destination_drift.errors import ConfigError, Rejected, TransientError
 from destination_drift.matching import Memory
 from destination_drift.rows import Row
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
-
 from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Fault, Options, Sandbox
 
 OPTIONS = Options(rate_limit=None, tokens={"made-up-token": ALL_SCOPES + WRITE_SCOPES})

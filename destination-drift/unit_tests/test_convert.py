@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from destination_drift.convert import converted, differs
 from destination_drift.errors import Rejected
 
