@@ -116,7 +116,7 @@ class Contact(NamedTuple):
 class Memory:
     """What this run has learned about contacts, because Drift's look-ups may not show the latest. Thread-safe.
 
-    It holds hashes of keys and the newest 200,000 of them, not addresses. The names of keys are those of the attributes;
+    It holds hashes of the newest 200,000 keys, not addresses. The names of keys are those of the attributes;
     `id` is kept of contacts that were written, and `taken` of emails that Drift refused but does not find.
     """
 
