@@ -189,25 +189,26 @@ def run(
     streams: Mapping[str, Any] | None = None,
     state: Sequence[Mapping[str, Any]] | None = None,
     *arguments: str,
-    script: str = "source-declarative-manifest",
+    script: str = "source-drift",
     pace: Pace = IN_A_HURRY,
     kill_after: int | None = None,
     environment: Mapping[str, str] | None = None,
     longest: int = LONGEST_RUN,
-    manifest: Path | None = None,
+    connector: Path = ROOT,
 ) -> Run:
     """Run a command of the connector with short waits, and check that its output contains no secret of `config`.
 
     CONTROL messages are not checked, because they must contain the secrets. With `kill_after`, the process is killed
-    when it has printed this many records, and an incomplete last line is dropped. `manifest` replaces manifest.yaml.
+    when it has printed this many records, and an incomplete last line is dropped. `connector` is the folder of
+    manifest.yaml and components.py.
     """
     command = [script, verb, *arguments]
     if script == "source-declarative-manifest":
         command += [
             "--manifest-path",
-            str(manifest or ROOT / "manifest.yaml"),
+            str(connector / "manifest.yaml"),
             "--components-path",
-            str(ROOT / "components.py"),
+            str(connector / "components.py"),
         ]
     with TemporaryDirectory() as folder:
         for name, content in {"config": config, "catalog": streams, "state": state}.items():
@@ -218,7 +219,7 @@ def run(
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
         environment = {"AIRBYTE_ENABLE_UNSAFE_CODE": "true", **(environment or {})}
         is_enough = None if kill_after is None else partial(_holds_records, stdout, kill_after)
-        code = run_script(command, environment, str(stdout), str(stderr), longest, pace, is_enough)
+        code = run_script(command, environment, str(stdout), str(stderr), longest, pace, is_enough, connector)
         output, errors = stdout.read_text(encoding="utf-8"), stderr.read_text(encoding="utf-8")
         # Not splitlines(), which also splits at characters in records. Text after the last newline is incomplete.
         lines = output.split("\n")[:-1]

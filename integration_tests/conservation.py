@@ -9,6 +9,7 @@ next sync gets the newest state of each incremental stream.
 """
 
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -232,7 +233,7 @@ class World:
             given,
             pace=PACE,
             kill_after=step.get("kill_after"),
-            manifest=manifest(self.story.get("page_size")),
+            connector=connector(self.story.get("page_size")),
         )
         after = self._held()
         for stream in self.streams:
@@ -333,8 +334,8 @@ def tell(story: Story, sandbox: Sandbox) -> World:
 
 
 @cache
-def manifest(page_size: int | None) -> Path:
-    """A copy of manifest.yaml with small pages, and a floor after three conversations."""
+def connector(page_size: int | None) -> Path:
+    """A copy of the connector with small pages, and a floor after three conversations."""
     content: dict[str, Any] = safe_load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
     definitions = content["definitions"]
     for router in ("conversations_router", "contacts_router"):
@@ -342,10 +343,11 @@ def manifest(page_size: int | None) -> Path:
     if page_size is not None:
         definitions["conversations"]["$parameters"]["first"] = f"limit={page_size}&page_token="
         definitions["accounts"]["$parameters"]["first"] = f"index=0&size={page_size}"
-    path = Path(tempfile.mkdtemp(), f"manifest-{page_size}.yaml")
+    folder = Path(tempfile.mkdtemp())
     # JSON is YAML.
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
+    (folder / "manifest.yaml").write_text(json.dumps(content), encoding="utf-8")
+    shutil.copy(ROOT / "components.py", folder)
+    return folder
 
 
 if __name__ == "__main__":

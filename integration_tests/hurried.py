@@ -27,7 +27,7 @@ from airbyte_cdk.sources.declarative.incremental import ConcurrentPerPartitionCu
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from source_drift.protocol import one_literal_at_a_time
+from source_drift import protocol
 
 SHORTER_SLEEPS = 1000
 SHORTER_TIMEOUTS = 100
@@ -64,14 +64,16 @@ def run_script(
     longest: float,
     pace: Pace = IN_A_HURRY,
     is_enough: Callable[[], bool] | None = None,
+    connector: Path | None = None,
 ) -> int:
     """Run a console script of this environment with its output in files, and return its exit code.
 
-    When `is_enough` is true, it is killed like with `kill -9`, and the exit code is -9.
+    When `is_enough` is true, it is killed like with `kill -9`, and the exit code is -9. `source-drift` uses the
+    manifest and components in `connector` if it is given.
 
     Raises TimeoutError and stops the process if it does not end within `longest` seconds.
     """
-    process = _context.Process(target=_run_here, args=(command, environment, stdout, stderr, pace))
+    process = _context.Process(target=_run_here, args=(command, environment, stdout, stderr, pace, connector))
     process.start()
     deadline = time.monotonic() + longest
     while process.exitcode is None and time.monotonic() < deadline:
@@ -120,12 +122,16 @@ def hurry(pace: Pace) -> None:
     ConcurrentPerPartitionCursor._throttle_state_message = throttled
 
 
-def _run_here(command: list[str], environment: dict[str, str], stdout: str, stderr: str, pace: Pace) -> None:
+def _run_here(
+    command: list[str], environment: dict[str, str], stdout: str, stderr: str, pace: Pace, connector: Path | None
+) -> None:
     os.environ.update(environment)
     for descriptor, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.argv = command
-    one_literal_at_a_time()
+    protocol.one_literal_at_a_time()
+    if connector:
+        protocol.connector_folder = lambda: connector  # type: ignore[assignment]
     hurry(pace)
     (script,) = entry_points(group="console_scripts", name=command[0])
     try:

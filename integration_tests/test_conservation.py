@@ -27,7 +27,7 @@ from sandbox import Sandbox
 COUNTEREXAMPLES = json.loads(Path(__file__).with_name("counterexamples").joinpath("conservation.json").read_text())
 IS_PROOF = os.environ.get("CONSERVATION") == "prove"
 SEED = int(os.environ.get("CONSERVATION_SEED") or (random.randrange(1 << 32) if IS_PROOF else 0))
-EXAMPLES = int(os.environ.get("CONSERVATION_EXAMPLES") or (300 if IS_PROOF else 8))
+EXAMPLES = int(os.environ.get("CONSERVATION_EXAMPLES") or (300 if IS_PROOF else 5))
 
 settings.register_profile(
     "conservation",

@@ -13,7 +13,7 @@ from integration_tests.connector import CHILDREN, Run, access_token, catalog, ne
 from integration_tests.hurried import Pace
 from sandbox import Drift, Fault, Options, Sandbox
 
-KILLS = 5
+KILLS = 3
 CONVERSATIONS = 600
 # Conversations within two floors, in progress in workers, and not yet printed when the process is killed.
 CHECKPOINT, IN_FLIGHT, UNSAID = 100, 23, 60
@@ -33,7 +33,7 @@ class Life:
 
 
 def test_kills_lose_nothing() -> None:
-    """A first sync that is killed five times at random has all rows but the failing ones, and repeats little."""
+    """A first sync that is killed three times at random has all rows but the failing ones, and repeats little."""
     # Few messages, so that the kills happen in all three streams.
     drift = Drift(
         conversations=CONVERSATIONS, ties=TIES, messages_per_conversation=1, now=int(time.time() * 1000) - HOUR

@@ -64,9 +64,9 @@ def test_every_form_of_the_last_page_ends_the_read(last_page: str, paging: str) 
     assert_complete(read, drift, streams)
 
 
-def test_the_verbs_work_in_our_script() -> None:
-    """`check`, `discover` and `read` work in our script as in the CDK's, which all other tests use."""
-    script = "source-drift"
+def test_the_verbs_work_in_the_script_of_the_cdk() -> None:
+    """`check`, `discover` and `read` work in `source-declarative-manifest` as in our script, which other tests use."""
+    script = "source-declarative-manifest"
     drift = Drift(accounts=70, conversations=20, users=5)
     with Sandbox(drift, Options(reports_per_minute=None)) as sandbox:
         config = access_token(sandbox.url)

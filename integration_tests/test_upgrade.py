@@ -72,7 +72,7 @@ def test_a_saved_config_is_migrated_and_emitted(kind: str, has_address: bool, ve
     with Sandbox(drift) as sandbox:
         email = address_of(drift) if has_address else PLACEHOLDER
         before, now = saved_config(kind, email, sandbox.url)
-        ran = run(verb, before, saved_catalog() if verb == "read" else None, script="source-drift")
+        ran = run(verb, before, saved_catalog() if verb == "read" else None)
     assert ran.code == 0, ran.error()
     assert ran.configs[0] == now
     if verb == "check":
@@ -89,7 +89,7 @@ def test_each_run_uses_the_emitted_config_of_the_previous_one(drift: Drift) -> N
     with Sandbox(drift) as sandbox:
         config, _ = saved_config("oauth2.0", PLACEHOLDER, sandbox.url)
         for verb, streams in {"check": None, "discover": None, "read": saved_catalog()}.items():
-            ran = run(verb, config, streams, script="source-drift")
+            ran = run(verb, config, streams)
             config = (ran.configs or [config])[-1]
         assert sandbox.journal.count("/oauth2/token") == 1
     assert_complete(ran, drift, STREAMS)
@@ -101,7 +101,7 @@ def test_a_saved_connection_reads_everything(drift: Drift) -> None:
     states = [{"type": "STREAM", "stream": {"stream_descriptor": {"name": n}, "stream_state": state}} for n in STREAMS]
     with Sandbox(drift) as sandbox:
         config, _ = saved_config("access_token", PLACEHOLDER, sandbox.url)
-        read = run("read", config, saved_catalog(), states, script="source-drift")
+        read = run("read", config, saved_catalog(), states)
     assert_complete(read, drift, STREAMS)
 
 

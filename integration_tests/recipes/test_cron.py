@@ -61,13 +61,25 @@ def pretend(folder: Path, script: str) -> str:
 
 
 def test_a_second_run_continues_from_the_first(folder: Path, drift: Drift) -> None:
-    """The first run reads everything, the second the changes, without output; the page's queries work."""
+    """The first run reads everything, the second the changes, without output; the page's queries work.
+
+    With OAuth, the config has the new refresh token before the next run needs it. No other user can read any file of a
+    run, whatever cron's umask is.
+    """
+    known = {path.name for path in (folder / "data").iterdir()}
     with Sandbox(drift) as sandbox:
-        configure(folder / "data", access_token(sandbox.url))
+        configure(folder / "data", oauth(sandbox.url))
         first = as_cron(folder)
         (changed,) = drift.touch_some(1)
+        config = json.loads((folder / "data" / "config.json").read_text())
+        config["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
+        configure(folder / "data", config)
         second = as_cron(folder)
-    assert (first, second) == ((0, ""), (0, ""))
+        assert sandbox.journal.count("/oauth2/token") == 2
+    assert (first, second) == ((0, ""), (0, "")), messages(folder / "data")[-1]
+    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
+    assert {"state.json", "config.json", "lock"} < set(made), made
+    assert set(made.values()) == {0o600}, made
     before, after = messages(folder / "data")
     for stream in ("users", "conversations", "messages"):
         assert sorted(keys(before, stream)) == sorted(drift.keys(stream)), stream
@@ -82,27 +94,6 @@ def test_a_second_run_continues_from_the_first(folder: Path, drift: Drift) -> No
     assert dict(duckdb.sql(counts).fetchall()) == counted
     rows = {row["id"]: row.get("body") for row in drift.expected("messages")}
     assert {key: body for (key, _, body, _) in duckdb.sql(newest).fetchall()} == rows
-
-
-def test_a_renewed_token_is_saved(folder: Path, drift: Drift) -> None:
-    """With OAuth, the config has the new refresh token before the next run needs it.
-
-    No other user can read any file of a run, whatever cron's umask is.
-    """
-    known = {path.name for path in (folder / "data").iterdir()}
-    with Sandbox(drift) as sandbox:
-        configure(folder / "data", oauth(sandbox.url))
-        runs = []
-        for _ in range(2):
-            runs.append(as_cron(folder))
-            config = json.loads((folder / "data" / "config.json").read_text())
-            config["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
-            configure(folder / "data", config)
-        assert sandbox.journal.count("/oauth2/token") == 2
-    assert runs == [(0, ""), (0, "")], messages(folder / "data")[-1]
-    made = {path.name: path.stat().st_mode & 0o777 for path in (folder / "data").iterdir() if path.name not in known}
-    assert {"state.json", "config.json", "lock"} < set(made), made
-    assert set(made.values()) == {0o600}, made
 
 
 def test_a_failure_keeps_code_and_progress(folder: Path, drift: Drift) -> None:

@@ -14,8 +14,7 @@ from tools.bench.report import Section, spread
 from tools.bench.sizes import Sizes
 
 PLAIN = Path(__file__).with_name("plain.yaml")
-LIST_TARGET = 20_000
-MESSAGES_TARGET = 8_000
+LIST_TARGET = 0.9
 
 
 def measure(sizes: Sizes, _: Path) -> Section:
@@ -26,21 +25,24 @@ def measure(sizes: Sizes, _: Path) -> Section:
     with unlimited() as manifest:
         for stream in ("conversations", "accounts"):
             drift = Drift(conversations=sizes.listed, accounts=sizes.listed)
-            _one(section, stream, stream, drift, LIST_TARGET, manifest, sizes.runs)
+            share = _one(section, stream, stream, drift, manifest, sizes.runs)
+            section.at_least(f"{stream}: records/CPU s ÷ plain CDK", share, LIST_TARGET, "{:.2f}")
         for conversations, mean in sizes.threads:
             drift = Drift(conversations=conversations, messages_per_conversation=mean)
             name = f"messages, {mean} per conversation"
-            _one(section, name, "messages", drift, MESSAGES_TARGET, manifest, sizes.runs)
+            _one(section, name, "messages", drift, manifest, sizes.runs)
     section.notes = [
         "A temporary copy of the manifest removes the rate limit, so that the connector never waits. The plain CDK is "
-        "plain.yaml, which has no checks and no state. The bare loop is one thread with requests, orjson and print. "
+        "plain.yaml, which has no checks, no state, and no cache through which other streams share the list of "
+        "conversations. The bare loop is one thread with requests, orjson and print. "
         "Startup time is subtracted everywhere. The figures are medians, with the minimum and maximum of "
         f"{sizes.runs} runs in parentheses.",
     ]
     return section
 
 
-def _one(section: Section, name: str, stream: str, drift: Drift, target: float, manifest: Path, runs: int) -> None:
+def _one(section: Section, name: str, stream: str, drift: Drift, manifest: Path, runs: int) -> float:
+    """Add a row, and return the records per CPU second as a share of the plain CDK's."""
     with Sandbox(Drift(conversations=0, accounts=0, contacts=0), UNLIMITED) as empty:
         idle = [read(empty, stream, manifest=manifest).usage.cpu for _ in range(runs)]
         plain_idle = [read(empty, stream, manifest=PLAIN).usage.cpu for _ in range(runs)]
@@ -53,12 +55,12 @@ def _one(section: Section, name: str, stream: str, drift: Drift, target: float, 
         bare = [records / (_bare(sandbox, stream, records) - median(bare_idle)) for _ in range(runs)]
     cpu = [one.usage.cpu - median(idle) for one in reads]
     rates = [records / seconds for seconds in cpu]
-    section.at_least(f"{name}: records/CPU s", median(rates), target)
     section.rows.append([name, f"{records:,}", f"{requests:,}", spread(rates), f"{median(cpu) / requests * 1000:.2f}"])
     section.rows[-1] += [spread(idle, "{:.2f}")]
     for other in (plain, bare):
         section.rows[-1] += [spread(other), f"{median(rates) / median(other):.0%}"]
     section.rows[-1] += [f"{max(one.usage.peak for one in reads) / 1e6:.0f}"]
+    return median(rates) / median(plain)
 
 
 def _bare(sandbox: Sandbox, stream: str, records: int) -> float:

@@ -261,7 +261,7 @@ def test_the_connector_ends_with_its_reader() -> None:
     code = """
 import time
 from source_drift.archive import child
-child.run.main = lambda _: (print("busy", flush=True), time.sleep(60))
+child.protocol.main = lambda _: (print("busy", flush=True), time.sleep(60))
 child.main([])
 """
     process = subprocess.Popen(
