@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Condition, Event, RLock, Thread
 
-from destination_drift.errors import InputError, Rejected, TransientError, WouldWrite
+from destination_drift.errors import InputError, Later, Rejected, TransientError, WouldWrite
 from destination_drift.messages import Message, Output, Record, State, Status, StreamKey
 from destination_drift.rejects import Brake, Rejects
 from destination_drift.rows import DriftObject, Row
@@ -49,7 +50,8 @@ class Flow:
     """Writes the rows of one run.
 
     A row waits in a lane for each of its keys, and is written when it is the first in all of them. So rows that share a
-    key are written in order, and others at the same time. At most `MOST_ROWS` rows and states and about
+    key are written in order, and others at the same time. Rows that a target postpones (`Later`) are written in order
+    after all others, once the input has turned out to be complete. At most `MOST_ROWS` rows and states and about
     `MOST_BYTES` of input are in memory; then the reader waits.
 
     Args:
@@ -77,6 +79,7 @@ class Flow:
         self._work, self._room, self._end = Condition(self._lock), Condition(self._lock), Condition(self._lock)
         self._lanes: defaultdict[str, deque[_Job]] = defaultdict(deque)
         self._ready: deque[_Job] = deque()
+        self._later: list[_Job] = []
         self._rows = self._bytes = self._running = 0
         self._statuses: dict[StreamKey, bool] = {}
         self._input_ended = self._stop_asked = self._closed = False
@@ -101,10 +104,17 @@ class Flow:
             thread.start()
         with self._lock:
             self._end.wait_for(lambda: self._stop_asked or self._error or (self._input_ended and not self._rows))
+            if not (self._stop_asked or self._error or self._input_error):
+                self._running += 1
+                Thread(target=self._guarded, args=(self._conclude,), daemon=True).start()
+                self._end.wait_for(lambda: self._stop_asked or not self._running)
             grace = time.monotonic() + (SHORTEST_GRACE if self._stop_asked else LONGEST_GRACE)
             if self._stop_asked:
-                self._end.wait_for(lambda: self._error or not self._acks.pending, SHORTEST_GRACE)
+                self._end.wait_for(lambda: self._error or not self._acks.pending or not self._rows, SHORTEST_GRACE)
             self._close()
+            if not self._rows:
+                # What follows the last row does not wait for Drift any longer.
+                self._halt.set()
             self._end.wait_for(lambda: not self._running, max(0.0, grace - time.monotonic()))
             self._halt.set()
             # What a worker may still do is not printed between the last messages.
@@ -112,9 +122,6 @@ class Flow:
         for error in (self._error, Stopped() if self._stop_asked else None, self._input_error):
             if error:
                 raise error
-        self._check_statuses()
-        for target in {id(target): target for target in self._targets.values()}.values():
-            target.finish()
 
     def stop(self) -> None:
         """Read no further row, write those before a state that waits, and end within about eight seconds."""
@@ -204,17 +211,33 @@ class Flow:
                     return
                 jobs = self._with_followers(self._ready.popleft())
                 self._running += 1
-            error: Exception | None = None
-            try:
-                self._write(jobs)
-            except Exception as raised:
-                error = raised
+            self._guarded(partial(self._write, jobs))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as raised:
+            error = raised
+        with self._lock:
+            self._running -= 1
+            if error:
+                self._error = self._error or error
+                self._close()
+            self._end.notify()
+
+    def _conclude(self) -> None:
+        """Do what must wait until the input is complete and all other rows are settled."""
+        self._check_statuses()
+        for job in self._later:
             with self._lock:
-                self._running -= 1
-                if error:
-                    self._error = self._error or error
-                    self._close()
-                self._end.notify()
+                if self._stop_asked:
+                    return
+                self._rows += 1
+                self._bytes += job.size
+            self._settle(job, _outcome(self._targets[job.stream], job.row))
+        for target in {id(target): target for target in self._targets.values()}.values():
+            target.finish()
 
     def _with_followers(self, first: _Job) -> list[_Job]:
         """Return the job and those that wait behind it in all its lanes, as long as they have the same keys."""
@@ -234,7 +257,7 @@ class Flow:
         folded = target.fold([job.row for job in jobs]) if len(jobs) > 1 else None
         if folded:
             outcome = _outcome(target, folded)
-            if not isinstance(outcome, Rejected):
+            if not isinstance(outcome, Rejected | Later):
                 for job in jobs:
                     self._settle(job, outcome)
                 return
@@ -243,8 +266,16 @@ class Flow:
             if self._closed:
                 return
 
-    def _settle(self, job: _Job, outcome: Rejected | bool) -> None:
+    def _settle(self, job: _Job, outcome: Rejected | Later | bool) -> None:
         with self._lock:
+            self._rows -= 1
+            self._bytes -= job.size
+            self._leave_lanes(job)
+            self._room.notify()
+            self._end.notify()
+            if isinstance(outcome, Later):
+                self._later.append(job)
+                return
             counts = self.counts[job.stream]
             code = None
             if isinstance(outcome, Rejected):
@@ -255,14 +286,9 @@ class Flow:
                 counts.written += 1
             else:
                 counts.unchanged += 1
-            self._rows -= 1
-            self._bytes -= job.size
-            self._leave_lanes(job)
             self._acks.settled(job.stream, job.ticket, rejected=code is not None)
             if self._stop_asked and not self._acks.pending:
                 self._close()
-            self._room.notify()
-            self._end.notify()
             self._brake.count(code)
 
     def _leave_lanes(self, job: _Job) -> None:
@@ -274,6 +300,7 @@ class Flow:
                 next_in_line[lane[0]] = None
             else:
                 del self._lanes[key]
+        job.keys = frozenset()
         for waiting in next_in_line:
             if not waiting.is_taken and self._is_first(waiting):
                 self._ready.append(waiting)
@@ -292,10 +319,10 @@ class Flow:
             )
 
 
-def _outcome(target: DriftObject, row: Row) -> Rejected | bool:
+def _outcome(target: DriftObject, row: Row) -> Rejected | Later | bool:
     try:
         return target.write(row)
-    except Rejected as rejected:
-        return rejected
+    except (Rejected, Later) as other:
+        return other
     except WouldWrite:
         return True

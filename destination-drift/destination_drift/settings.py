@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,17 @@ MatchBy = Literal["email", "external_id", "external_id_then_email", "id"]
 OnAmbiguous = Literal["reject", "oldest", "all"]
 EmptyValues = Literal["ignore", "write"]
 UnknownAttributes = Literal["fail", "create", "drop"]
+
+
+@dataclass(frozen=True)
+class ErasureSettings:
+    """The setting `erasure` with its defaults."""
+
+    enabled: bool
+    max_per_sync: int
+    erase_users: bool
+    protected_domains: Sequence[str]
+    confirm_within_minutes: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,9 @@ class Settings:
     max_rejected_percent: int
     dry_run: bool
     max_requests_per_second: int
+    ledger_directory: Path | None
+    audit_key: str | None
+    erasure: ErasureSettings
 
     @classmethod
     def of(cls, config: Any, schema: Mapping[str, Any]) -> Settings:
@@ -61,7 +75,8 @@ class Settings:
             raise ConfigError(f"{where}: {what}. Correct the setting.")
         properties = schema["properties"]
         chosen = {name: config.get(name, properties[name].get("default")) for name in properties}
-        directory = chosen["rejected_rows_directory"]
+        directory, ledger = chosen["rejected_rows_directory"], chosen["ledger_directory"]
+        erasure = {name: one["default"] for name, one in properties["erasure"]["properties"].items()}
         return cls(
             **{
                 **chosen,
@@ -69,6 +84,8 @@ class Settings:
                 "stream_map": dict(_pairs(chosen["stream_map"] or [], "stream_map", "stream", "object")),
                 "field_map": dict(_pairs(chosen["field_map"] or [], "field_map", "column", "attribute")),
                 "rejected_rows_directory": Path(directory) if directory else None,
+                "ledger_directory": Path(ledger) if ledger else None,
+                "erasure": ErasureSettings(**{**erasure, **(chosen["erasure"] or {})}),
                 # JSON schema takes 10.0 for an integer.
                 "max_rejected_percent": int(chosen["max_rejected_percent"]),
                 "max_requests_per_second": int(chosen["max_requests_per_second"]),
