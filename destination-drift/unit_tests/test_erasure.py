@@ -22,12 +22,11 @@ from destination_drift.ledger import FILE, init_ledger, open_ledger
 from destination_drift.matching import Memory
 from destination_drift.messages import Output
 from destination_drift.rows import Row
-from destination_drift.settings import Settings
 from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Fault, Options, Sandbox
 
-OPTIONS = Options(
-    rate_limit=None, tokens={"made-up-token": ALL_SCOPES + WRITE_SCOPES}, email_case="insensitive", erasure_delay=0
-)
+TOKENS = {"made-up-token": ALL_SCOPES + WRITE_SCOPES}
+OPTIONS = Options(rate_limit=None, tokens=TOKENS, email_case="insensitive", erasure_delay=0)
+SETTINGS = DestinationDrift(Output(io.BytesIO())).settings(config(audit_key="made-up-key-of-hashes"))
 ADA, BEN = "ada@example.com", "ben@example.com"
 
 
@@ -52,17 +51,13 @@ class World:
         self.logs: list[str] = []
         self.waits: list[float] = []
         self.passes: Callable[[float], None] = lambda seconds: self.drift.advance()
-        init_ledger(self.settings())
-        self.ledger = open_ledger(self.settings())
-
-    def settings(self, **erasure: Any) -> Settings:
-        destination = DestinationDrift(Output(io.BytesIO()))
-        given = {"ledger_directory": str(self.folder / "ledger"), "audit_key": "made-up-key-of-hashes"}
-        return destination.settings(config(**given, erasure=erasure))
+        self.settings = replace(SETTINGS, ledger_directory=folder / "ledger")
+        init_ledger(self.settings)
+        self.ledger = open_ledger(self.settings)
 
     def restart(self) -> None:
         self.ledger.close()
-        self.ledger = open_ledger(self.settings())
+        self.ledger = open_ledger(self.settings)
 
     def erasures(self, *, dry_run: bool = False, **erasure: Any) -> Erasures:
         """The object of a sync."""
@@ -70,7 +65,7 @@ class World:
         return Erasures(
             Client(self.sandbox.url, credentials, lambda _: None, rate=1_000, halt=_Never(), dry_run=dry_run),
             self.ledger,
-            self.settings(**erasure).erasure,
+            replace(SETTINGS.erasure, **erasure),
             {name: name for name in ERASURE_COLUMNS},
             log=lambda level, text: self.logs.append(f"{level} {text}"),
             memory=Memory(),
@@ -108,7 +103,7 @@ class World:
                         assert not is_last
         if finish:
             erasures.finish()
-        return list(outcomes.values())
+        return [outcomes[number] for number in sorted(outcomes)]
 
     @property
     def erased(self) -> list[Any]:
@@ -432,6 +427,7 @@ def test_a_later_sync_confirms_what_was_slow(world: World) -> None:
     assert world.outcomes == [("R-1", "accepted", json.dumps([contact]), 1)]
     assert world.logs[-1] == "INFO 1 erasure requests have contacts that Drift still finds."
     world.restart()
+    world.now += DAY
     world.waits.clear()
     assert world.sync() == []
     assert world.waits == []
