@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from destination_drift.client import Client
 from destination_drift.errors import ConfigError, TransientError
 from destination_drift.messages import StreamKey
-from destination_drift.settings import MatchBy, Settings
+from destination_drift.settings import AudienceSettings, MatchBy, Settings
 
-OBJECTS = ("contact",)
+OBJECTS = ("contact", "audience_member")
 MATCHING_KEYS: Mapping[str, MatchBy] = {"email": "email", "externalId": "external_id", "id": "id"}
 """The attributes that can identify a contact."""
 
 Mode = Literal["upsert", "update"]
 
 _MODES: Mapping[str, Mode] = {"append": "upsert", "append_dedup": "upsert", "update": "update"}
+_AUDIENCE_MODES = ("append", "append_dedup", "soft_delete")
 # Drift sets these attributes itself (`tags` has calls of its own).
 _PROTECTED = re.compile(r"_.*|original_.*|recent_.*|last_.*|events|socialProfiles|start_date|ip|tags")
 # Attribute type -> JSON schema.
@@ -38,6 +39,7 @@ class Stream:
     Attributes:
         columns: column -> attribute of Drift.
         sync_id: of the platform; None without one.
+        audience: of `audience_member`.
     """
 
     key: StreamKey
@@ -46,6 +48,7 @@ class Stream:
     match_by: MatchBy
     columns: Mapping[str, str]
     sync_id: int | None
+    audience: AudienceSettings | None = None
 
     @property
     def name(self) -> str:
@@ -59,9 +62,19 @@ def streams_of(catalog: Any, settings: Settings) -> list[Stream]:
         ConfigError: the catalog is malformed, or a stream cannot be written to Drift.
     """
     try:
-        return [_stream(configured, settings) for configured in catalog["streams"]]
+        streams = [_stream(configured, settings) for configured in catalog["streams"]]
     except (KeyError, TypeError, AttributeError):
         raise ConfigError("The catalog is not a configured catalog: an object with a list of streams.") from None
+    audiences = [stream.audience for stream in streams if stream.audience]
+    for one in audiences:
+        if (
+            one.mode == "mirror"
+            and sum((other.method, other.name) == (one.method, one.name) for other in audiences) > 1
+        ):
+            raise ConfigError(
+                f"Two streams are about the audience {one.name}. A mirror needs all members in one stream."
+            )
+    return streams
 
 
 def is_protected(attribute: str) -> bool:
@@ -88,33 +101,50 @@ def operations(types: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return what `discover` offers: operations with the objects, their attributes and the keys to match by."""
     properties = {name: _SCHEMAS.get(kind, _TEXT) for name, kind in types.items() if not is_protected(name)}
     properties |= {"email": _TEXT, "externalId": _TEXT, "id": {"type": ["integer", "null"]}}
+    member = {name: properties[name] for name in MATCHING_KEYS} | {"member": {"type": ["boolean", "null"]}}
+    offered = [("contact", mode, properties) for mode in ("append_dedup", "update")]
+    offered += [("audience_member", mode, member) for mode in ("append_dedup", "soft_delete")]
     return [
         {
-            "object_name": "contact",
+            "object_name": name,
             "sync_mode": mode,
             "json_schema": {
                 "$schema": "http://json-schema.org/draft-07/schema#",
                 "type": "object",
                 "additionalProperties": True,
-                "properties": properties,
+                "properties": columns,
             },
-            "matching_keys": [[name] for name in MATCHING_KEYS],
+            "matching_keys": [[key] for key in MATCHING_KEYS],
         }
-        for mode in ("append_dedup", "update")
+        for name, mode, columns in offered
     ]
 
 
 def _stream(configured: Any, settings: Settings) -> Stream:
     name, namespace = configured["stream"]["name"], configured["stream"].get("namespace")
     chosen = configured.get("destination_object_name")
-    target = chosen or settings.stream_map.get(name, name)
+    audience = settings.audiences.get(name)
+    target = chosen or settings.stream_map.get(name, "audience_member" if audience else name)
     if target not in OBJECTS:
         raise ConfigError(
             f"The stream {name} is not named like an object of Drift ({', '.join(OBJECTS)}). Add it to stream_map."
         )
+    if (target == "audience_member") != bool(audience):
+        raise ConfigError(
+            f"The stream {name} is in only one of the two: audiences, and the streams that are mapped to the object "
+            "audience_member. Correct audiences or the mapping."
+        )
     mode = configured.get("destination_sync_mode")
-    if mode not in _MODES:
-        raise ConfigError(f"The stream {name} has the sync mode {mode}. Choose one of {', '.join(_MODES)}.")
+    modes = _AUDIENCE_MODES if audience else tuple(_MODES)
+    if mode not in modes:
+        raise ConfigError(f"The stream {name} has the sync mode {mode}. Choose one of {', '.join(modes)}.")
+    if audience and mode == "soft_delete":
+        audience = replace(audience, mode="remove")
+    if audience and audience.mode == "mirror" and configured.get("sync_mode") != "full_refresh":
+        raise ConfigError(
+            f"The stream {name} mirrors an audience, but a sync does not have all of its members. Set its sync mode to "
+            "full refresh."
+        )
     properties = (configured["stream"].get("json_schema") or {}).get("properties") or {}
     if not properties:
         raise ConfigError(f"The stream {name} has no columns in the catalog. Refresh its schema.")
@@ -131,4 +161,5 @@ def _stream(configured: Any, settings: Settings) -> Stream:
                 f"The stream {name} has the matching key {', '.join(names)}. Choose one of {', '.join(MATCHING_KEYS)}."
             )
         match_by = MATCHING_KEYS[names[0]]
-    return Stream((namespace or None, name), target, _MODES[mode], match_by, columns, configured.get("sync_id"))
+    writes = _MODES.get(mode, "update")
+    return Stream((namespace or None, name), target, writes, match_by, columns, configured.get("sync_id"), audience)
