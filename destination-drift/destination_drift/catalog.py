@@ -54,6 +54,10 @@ class Stream:
     def name(self) -> str:
         return self.key[1]
 
+    @property
+    def is_mirror(self) -> bool:
+        return self.audience is not None and self.audience.mode == "mirror"
+
 
 def streams_of(catalog: Any, settings: Settings) -> list[Stream]:
     """Return the streams of a configured catalog.
@@ -65,14 +69,11 @@ def streams_of(catalog: Any, settings: Settings) -> list[Stream]:
         streams = [_stream(configured, settings) for configured in catalog["streams"]]
     except (KeyError, TypeError, AttributeError):
         raise ConfigError("The catalog is not a configured catalog: an object with a list of streams.") from None
-    audiences = [stream.audience for stream in streams if stream.audience]
-    for one in audiences:
-        if (
-            one.mode == "mirror"
-            and sum((other.method, other.name) == (one.method, one.name) for other in audiences) > 1
-        ):
+    marks = [(stream.audience.method, stream.audience.name) for stream in streams if stream.audience]
+    for one in streams:
+        if one.audience and one.is_mirror and marks.count((one.audience.method, one.audience.name)) > 1:
             raise ConfigError(
-                f"Two streams are about the audience {one.name}. A mirror needs all members in one stream."
+                f"Two streams are about the audience {one.audience.name}. A mirror needs all members in one stream."
             )
     return streams
 

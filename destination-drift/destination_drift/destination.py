@@ -14,11 +14,13 @@ from typing import Any
 from airbyte_cdk.connector import Connector
 from airbyte_cdk.models import AirbyteConnectionStatus, ConnectorSpecificationSerializer, Status
 
+from destination_drift.audiences import Audience
 from destination_drift.catalog import Stream, attribute_types, operations, streams_of
 from destination_drift.client import Client
 from destination_drift.contacts import Contacts
 from destination_drift.errors import ConfigError, TransientError
 from destination_drift.flow import Flow
+from destination_drift.ledger import Ledger, open_ledger
 from destination_drift.matching import Memory
 from destination_drift.messages import Output, read
 from destination_drift.rejects import Brake, Rejects
@@ -89,10 +91,27 @@ class DestinationDrift(Connector):
         settings = self.settings(config)
         streams = streams_of(catalog, settings)
         client = self._client(settings)
+        ledger = None
+        if settings.ledger_directory or any(stream.is_mirror for stream in streams):
+            ledger = open_ledger(settings)
+        try:
+            self._write(settings, streams, client, ledger, lines)
+        finally:
+            if ledger:
+                ledger.close()
+
+    def _write(
+        self,
+        settings: Settings,
+        streams: list[Stream],
+        client: Client,
+        ledger: Ledger | None,
+        lines: Iterable[bytes],
+    ) -> None:
         types = attribute_types(client)
         # Streams may have rows about the same contacts.
         memory = Memory()
-        targets = {stream.key: self._object(stream, settings, client, types, memory) for stream in streams}
+        targets = {stream.key: self._object(stream, settings, client, types, memory, ledger) for stream in streams}
         self._flow = flow = Flow(
             targets,
             self._output,
@@ -101,6 +120,7 @@ class DestinationDrift(Connector):
             # Half of them wait for Drift at any time.
             workers=settings.max_requests_per_second // 2 + 2,
             halt=self._halt,
+            held={stream.key for stream in streams if stream.is_mirror},
             dry_run=settings.dry_run,
         )
         if self._stop_asked:
@@ -136,8 +156,26 @@ class DestinationDrift(Connector):
         )
 
     def _object(
-        self, stream: Stream, settings: Settings, client: Client, types: Mapping[str, str], memory: Memory
+        self,
+        stream: Stream,
+        settings: Settings,
+        client: Client,
+        types: Mapping[str, str],
+        memory: Memory,
+        ledger: Ledger | None,
     ) -> DriftObject:
+        if stream.audience:
+            return Audience(
+                client,
+                stream.audience,
+                matching=stream.match_by,
+                columns=stream.columns,
+                on_ambiguous=settings.on_ambiguous,
+                warn=self._output.warn,
+                memory=memory,
+                ledger=ledger if stream.is_mirror else None,
+                dry_run=settings.dry_run,
+            )
         return Contacts(
             client,
             matching=stream.match_by,
