@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,14 +12,30 @@ from destination_drift.errors import ConfigError, TransientError
 from destination_drift.messages import StreamKey
 from destination_drift.settings import AudienceSettings, MatchBy, Settings
 
-OBJECTS = ("contact", "audience_member")
+OBJECTS = ("contact", "audience_member", "erasure_request")
 MATCHING_KEYS: Mapping[str, MatchBy] = {"email": "email", "externalId": "external_id", "id": "id"}
 """The attributes that can identify a contact."""
 
 Mode = Literal["upsert", "update"]
 
-_MODES: Mapping[str, Mode] = {"append": "upsert", "append_dedup": "upsert", "update": "update"}
-_AUDIENCE_MODES = ("append", "append_dedup", "soft_delete")
+ERASURE_COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    "request_id": {"type": ["string", "integer"]},
+    "email": {"type": "string"},
+    "requested_by": {"type": "string"},
+    "approved_by": {"type": "string"},
+    "requested_at": {"type": "string", "format": "date-time"},
+    "approved_at": {"type": "string", "format": "date-time"},
+    "erase_user": {"type": ["boolean", "null"]},
+    "allow": {"type": ["boolean", "null"]},
+}
+"""The columns of a request to erase; only the last two are optional."""
+
+# Object -> sync mode -> what it does with a contact.
+_MODES: Mapping[str, Mapping[str, Mode]] = {
+    "contact": {"append": "upsert", "append_dedup": "upsert", "update": "update"},
+    "audience_member": {"append": "update", "append_dedup": "update", "soft_delete": "update"},
+    "erasure_request": {"append": "upsert"},
+}
 # Drift sets these attributes itself (`tags` has calls of its own).
 _PROTECTED = re.compile(r"_.*|original_.*|recent_.*|last_.*|events|socialProfiles|start_date|ip|tags")
 # Attribute type -> JSON schema.
@@ -98,27 +114,39 @@ def attribute_types(client: Client) -> dict[str, str]:
         ) from None
 
 
-def operations(types: Mapping[str, str]) -> list[dict[str, Any]]:
+def operations(types: Mapping[str, str], *, with_erasure: bool = False) -> list[dict[str, Any]]:
     """Return what `discover` offers: operations with the objects, their attributes and the keys to match by."""
     properties = {name: _SCHEMAS.get(kind, _TEXT) for name, kind in types.items() if not is_protected(name)}
     properties |= {"email": _TEXT, "externalId": _TEXT, "id": {"type": ["integer", "null"]}}
+    offered = [_operation("contact", mode, properties, MATCHING_KEYS) for mode in ("append_dedup", "update")]
     member = {name: properties[name] for name in MATCHING_KEYS} | {"member": {"type": ["boolean", "null"]}}
-    offered = [("contact", mode, properties) for mode in ("append_dedup", "update")]
-    offered += [("audience_member", mode, member) for mode in ("append_dedup", "soft_delete")]
-    return [
-        {
-            "object_name": name,
-            "sync_mode": mode,
-            "json_schema": {
-                "$schema": "http://json-schema.org/draft-07/schema#",
-                "type": "object",
-                "additionalProperties": True,
-                "properties": columns,
-            },
-            "matching_keys": [[key] for key in MATCHING_KEYS],
-        }
-        for name, mode, columns in offered
-    ]
+    offered += [_operation("audience_member", mode, member, MATCHING_KEYS) for mode in ("append_dedup", "soft_delete")]
+    if with_erasure:
+        offered.append(_operation("erasure_request", "append", ERASURE_COLUMNS, ["request_id"]))
+    return offered
+
+
+def _operation(name: str, mode: str, properties: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {
+        "object_name": name,
+        "sync_mode": mode,
+        "json_schema": {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "additionalProperties": name == "contact",
+            "properties": dict(properties),
+        },
+        "matching_keys": [[key] for key in keys],
+    }
+
+
+def _check_erasure(stream: str, columns: list[str]) -> None:
+    if missing := [column for column in list(ERASURE_COLUMNS)[:-2] if column not in columns]:
+        raise ConfigError(f"The stream {stream} has no column {missing[0]}, which erasure requests need. Add it.")
+    if unknown := [column for column in columns if column not in ERASURE_COLUMNS]:
+        raise ConfigError(
+            f"The stream {stream} has the column {unknown[0]}, which erasure requests do not have. Deselect it."
+        )
 
 
 def _stream(configured: Any, settings: Settings) -> Stream:
@@ -136,7 +164,7 @@ def _stream(configured: Any, settings: Settings) -> Stream:
             "audience_member. Correct audiences or the mapping."
         )
     mode = configured.get("destination_sync_mode")
-    modes = _AUDIENCE_MODES if audience else tuple(_MODES)
+    modes = _MODES[target]
     if mode not in modes:
         raise ConfigError(f"The stream {name} has the sync mode {mode}. Choose one of {', '.join(modes)}.")
     if audience and mode == "soft_delete":
@@ -153,14 +181,17 @@ def _stream(configured: Any, settings: Settings) -> Stream:
     attributes = list(columns.values())
     if twice := sorted({attribute for attribute in attributes if attributes.count(attribute) > 1}):
         raise ConfigError(f"Two columns of the stream {name} map to {twice[0]}. Correct field_map.")
+    if target == "erasure_request":
+        _check_erasure(name, attributes)
     match_by = settings.match_by
     # Without a chosen object, the key is that of the source's table, whose `id` has nothing to do with Drift's.
-    if chosen and (key := configured.get("primary_key")):
+    if target != "erasure_request" and chosen and (key := configured.get("primary_key")):
         names = [columns.get(path[-1], path[-1]) for path in key]
         if len(names) != 1 or names[0] not in MATCHING_KEYS:
             raise ConfigError(
                 f"The stream {name} has the matching key {', '.join(names)}. Choose one of {', '.join(MATCHING_KEYS)}."
             )
         match_by = MATCHING_KEYS[names[0]]
-    writes = _MODES.get(mode, "update")
-    return Stream((namespace or None, name), target, writes, match_by, columns, configured.get("sync_id"), audience)
+    return Stream(
+        (namespace or None, name), target, modes[mode], match_by, columns, configured.get("sync_id"), audience
+    )
