@@ -15,6 +15,7 @@ from airbyte_cdk.connector import Connector
 from airbyte_cdk.models import AirbyteConnectionStatus, ConnectorSpecificationSerializer, Status
 
 from destination_drift import erasure
+from destination_drift.audiences import Audience
 from destination_drift.catalog import Stream, attribute_types, operations, streams_of
 from destination_drift.client import Answer, Client
 from destination_drift.contacts import Contacts
@@ -101,7 +102,7 @@ class DestinationDrift(Connector):
             raise ConfigError(f"The streams {', '.join(erasing)} all have erasure requests. Keep one of them.")
         client = self._client(settings)
         ledger = None
-        if settings.ledger_directory or erasing:
+        if settings.ledger_directory or erasing or any(stream.is_mirror for stream in streams):
             ledger = open_ledger(settings, _organization(client.token_info()))
         try:
             self._write(settings, streams, client, ledger, lines)
@@ -129,6 +130,7 @@ class DestinationDrift(Connector):
             # Half of them wait for Drift at any time.
             workers=settings.max_requests_per_second // 2 + 2,
             halt=self._halt,
+            held={stream.key for stream in streams if stream.is_mirror},
             dry_run=settings.dry_run,
         )
         if self._stop_asked:
@@ -183,18 +185,31 @@ class DestinationDrift(Connector):
                 wait=self._halt.wait,
                 dry_run=settings.dry_run,
             )
-        contacts = Contacts(
-            client,
-            matching=stream.match_by,
-            mode=stream.mode,
-            columns=stream.columns,
-            attributes=types,
-            on_ambiguous=settings.on_ambiguous,
-            empty_values=settings.empty_values,
-            unknown_attributes=settings.unknown_attributes,
-            warn=self._output.warn,
-            memory=memory,
-        )
+        if stream.audience:
+            contacts: Contacts = Audience(
+                client,
+                stream.audience,
+                matching=stream.match_by,
+                columns=stream.columns,
+                on_ambiguous=settings.on_ambiguous,
+                warn=self._output.warn,
+                memory=memory,
+                ledger=ledger if stream.is_mirror else None,
+                dry_run=settings.dry_run,
+            )
+        else:
+            contacts = Contacts(
+                client,
+                matching=stream.match_by,
+                mode=stream.mode,
+                columns=stream.columns,
+                attributes=types,
+                on_ambiguous=settings.on_ambiguous,
+                empty_values=settings.empty_values,
+                unknown_attributes=settings.unknown_attributes,
+                warn=self._output.warn,
+                memory=memory,
+            )
         return Unsuppressed(contacts, stream.columns, ledger) if ledger else contacts
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Event, RLock, Thread
 
-from destination_drift.errors import InputError, Later, Rejected, TransientError, WouldWrite
+from destination_drift.errors import ConfigError, InputError, Later, Rejected, TransientError, WouldWrite
 from destination_drift.messages import Message, Output, Record, State, Status, StreamKey
 from destination_drift.rejects import Brake, Rejects
 from destination_drift.rows import DriftObject, Row
@@ -56,6 +56,7 @@ class Flow:
 
     Args:
         targets: what the rows of each stream are written to.
+        held: the streams whose states wait for `finish`, and whose source must say that they are complete.
         halt: is set when the run ends early, so that nothing waits for Drift any longer.
         dry_run: no state is acknowledged.
     """
@@ -69,11 +70,15 @@ class Flow:
         *,
         workers: int,
         halt: Event,
+        held: Collection[StreamKey] = (),
         dry_run: bool = False,
     ) -> None:
+        self._held = held
         self._targets, self._output, self._rejects, self._brake = targets, output, rejects, brake
         self._workers, self._halt, self._dry_run = workers, halt, dry_run
         self._acks = Acknowledgements(self._acknowledge)
+        for key in held:
+            self._acks.hold(key)
         # Guards everything below. Workers wait for a row, the reader for room, and `run` for the end.
         self._lock = RLock()
         self._work, self._room, self._end = Condition(self._lock), Condition(self._lock), Condition(self._lock)
@@ -110,7 +115,7 @@ class Flow:
                 self._end.wait_for(lambda: self._stop_asked or not self._running)
             grace = time.monotonic() + (SHORTEST_GRACE if self._stop_asked else LONGEST_GRACE)
             if self._stop_asked:
-                self._end.wait_for(lambda: self._error or not self._acks.pending or not self._rows, SHORTEST_GRACE)
+                self._end.wait_for(lambda: self._error or not self._states or not self._rows, SHORTEST_GRACE)
             self._close()
             if not self._rows:
                 # What follows the last row does not wait for Drift any longer.
@@ -129,6 +134,11 @@ class Flow:
             self._stop_asked = True
             self._room.notify()
             self._end.notify()
+
+    @property
+    def _states(self) -> int:
+        """How many states wait for rows that are being written, rather than for what follows them."""
+        return 0 if self._held or self._later else self._acks.pending
 
     def _close(self) -> None:
         """Let the workers take no further row, and the reader no further line."""
@@ -194,7 +204,10 @@ class Flow:
         self._room.wait_for(
             lambda: (
                 not self._rows
-                or (self._rows + self._acks.pending < MOST_ROWS and self._bytes + self._acks.size + size <= MOST_BYTES)
+                or (
+                    self._rows + self._states < MOST_ROWS
+                    and self._bytes + (self._acks.size if self._states else 0) + size <= MOST_BYTES
+                )
                 or self._stop_asked
                 or self._closed
             )
@@ -235,9 +248,12 @@ class Flow:
                     return
                 self._rows += 1
                 self._bytes += job.size
-            self._settle(job, _outcome(self._targets[job.stream], job.row))
+            self._settle(job, _outcome(self._targets[job.stream], job.row), late=True)
         for target in {id(target): target for target in self._targets.values()}.values():
             target.finish()
+        with self._lock:
+            for key in self._held:
+                self._acks.release(key)
 
     def _with_followers(self, first: _Job) -> list[_Job]:
         """Return the job and those that wait behind it in all its lanes, as long as they have the same keys."""
@@ -266,7 +282,7 @@ class Flow:
             if self._closed:
                 return
 
-    def _settle(self, job: _Job, outcome: Rejected | Later | bool) -> None:
+    def _settle(self, job: _Job, outcome: Rejected | Later | bool, *, late: bool = False) -> None:
         with self._lock:
             self._rows -= 1
             self._bytes -= job.size
@@ -287,9 +303,9 @@ class Flow:
             else:
                 counts.unchanged += 1
             self._acks.settled(job.stream, job.ticket, rejected=code is not None)
-            if self._stop_asked and not self._acks.pending:
+            if self._stop_asked and not self._states:
                 self._close()
-            self._brake.count(code)
+            self._brake.count(code, late=late)
 
     def _leave_lanes(self, job: _Job) -> None:
         next_in_line: dict[_Job, None] = {}
@@ -312,7 +328,12 @@ class Flow:
             self._output.line(line)
 
     def _check_statuses(self) -> None:
-        """Streams without any status come from a pipe that somebody made, and are taken as complete."""
+        """Streams without any status come from a pipe that somebody made, and are taken as complete unless held."""
+        if self._held and not self._statuses:
+            raise ConfigError(
+                "The input does not say whether the source is complete, which a mirror needs. Pass on all messages of "
+                "the source, with its stream statuses."
+            )
         if self._statuses and (open_ones := [key[1] for key in self._targets if not self._statuses.get(key)]):
             raise TransientError(
                 f"The source did not complete the stream {open_ones[0]}. What it sent is written; run the sync again."

@@ -21,10 +21,12 @@ from destination_drift.settings import Settings
 FILE = "ledger.sqlite"
 
 # Times are epoch milliseconds. `about` has one row; a file without it is not a ledger.
+# A member is `mirrored` once a mirror came to its end.
 _TABLES = (
     "CREATE TABLE about (organization TEXT, key_check TEXT NOT NULL)",
     """CREATE TABLE members (
         audience TEXT NOT NULL, contact_id INTEGER NOT NULL, key_hash TEXT NOT NULL, added_at INTEGER NOT NULL,
+        mirrored INTEGER NOT NULL DEFAULT FALSE,
         PRIMARY KEY (audience, contact_id)
     ) WITHOUT ROWID""",
     """CREATE TABLE erasures (
