@@ -492,6 +492,18 @@ def test_a_contact_that_only_the_address_finds_keeps_the_request_open(world: Wor
     assert world.outcomes == [("R-1", "accepted", "[]", 0)]
 
 
+@pytest.mark.parametrize("data", [None, {}, [], "gone"], ids=str)
+def test_drift_may_say_in_other_ways_that_a_contact_is_gone(world: World, data: Any) -> None:
+    """A contact that is empty, or 410 Gone, counts as 404 does."""
+    world.sandbox.options = replace(OPTIONS, erasure_delay=10_000)
+    path = f"/contacts/{world.drift.add_contact(email=ADA)}"
+    world.sync(world.row(), confirm_within_minutes=0)
+    empty = Fault(path, "body", change=lambda _: {"data": data})
+    world.sandbox.faults = (Fault(path, "gone") if data == "gone" else empty,)
+    world.sync()
+    assert world.outcomes[0][1] == "no longer found"
+
+
 @pytest.mark.parametrize("fault", ["html_404", "error_body", "html", "status"])
 def test_a_gateway_confirms_nothing(world: World, fault: str) -> None:
     """Only Drift's own answer shows that there is no such contact."""
@@ -568,8 +580,10 @@ def test_an_erased_contact_is_no_member_any_more(world: World) -> None:
     """The memory of audiences forgets the contact once it is no longer found."""
     contact = world.drift.add_contact(email=ADA)
     with world.ledger.transaction() as rows:
-        columns = "(audience, contact_id, key_hash, added_at)"
-        rows.executemany(f"INSERT INTO members {columns} VALUES ('trial', ?, '', 1)", [(contact,), (7,)])
+        rows.executemany(
+            "INSERT INTO members (audience, contact_id, key_hash, added_at) VALUES ('trial', ?, '', 1)",
+            [(contact,), (7,)],
+        )
     world.sync(world.row())
     with world.ledger.transaction() as rows:
         assert rows.execute("SELECT contact_id FROM members").fetchall() == [(7,)]
