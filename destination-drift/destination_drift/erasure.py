@@ -256,7 +256,7 @@ class Erasures:
             self._set(request.id, "outcome = 'refused', contact_ids = NULL")
             raise Rejected("refused_by_drift", status=answer.status)
         if not isinstance(answer.body, dict):
-            raise TransientError("Drift answered an erasure request with something else than JSON. Run the sync again.")
+            raise TransientError("Drift did not answer an erasure request with JSON. Run the sync again later.")
         self._addresses[request.id] = request.email
         self._set(request.id, f"outcome = 'accepted', accepted_at = {self._now()}")
         self._log("INFO", f"Drift accepted the erasure request {request.id}.")
@@ -287,7 +287,7 @@ class Erasures:
         newer = [one.id for one in by_email if one.id not in contact_ids and one.created_at >= started_at]
         if newer and request_id not in self._newer:
             self._newer.add(request_id)
-            self._log("WARN", f"A contact is newer than the erasure request {request_id} of its address. It is kept.")
+            self._log("WARN", f"A contact is newer than the erasure request {request_id} of its address.")
         return len(by_email) > len(newer) or not all(self._is_gone(contact_id) for contact_id in contact_ids)
 
     def _is_gone(self, contact_id: int) -> bool:

@@ -229,7 +229,7 @@ def test_an_odd_request_that_is_in_order_is_carried_out(world: World) -> None:
         {"requested_by": "Bob Lee"},
         {"requested_by": "\u674e \u5b89", "approved_by": "\u738b \u4f1f"},
         {"email": "jim@notour.example"},
-        {"email": " ADA@Example.com "},
+        {"email": f" {ADA.upper()} "},
         {"request_id": 7},
         {"erase_user": "", "allow": "false"},
         {"requested_at": "2020-01-01T00:00:00Z", "approved_at": "2020-01-01"},
@@ -323,7 +323,7 @@ def test_a_user_of_drift_is_erased_only_if_setting_and_row_say_so(
     world: World, setting: bool, of_row: bool | None, is_erased: bool
 ) -> None:
     """Drift would erase the colleague who has the address, in any spelling."""
-    world.drift.add_user(email="Ada@Example.com")
+    world.drift.add_user(email=ADA.upper())
     found = world.sync(world.row(erase_user=of_row), erase_users=setting)
     assert found == [True if is_erased else ("a_drift_user", "email")]
     assert world.erased == ([ADA] if is_erased else [])
@@ -465,7 +465,7 @@ def test_a_newer_contact_is_reported_and_kept(world: World) -> None:
     assert world.sync(world.row()) == [True]
     assert world.outcomes == [("R-1", "no longer found", None, 1)]
     assert [line for line in world.logs if line.startswith("WARN")] == [
-        "WARN A contact is newer than the erasure request R-1 of its address. It is kept."
+        "WARN A contact is newer than the erasure request R-1 of its address."
     ]
 
 
@@ -529,7 +529,7 @@ def test_an_erased_address_does_not_come_back(world: World) -> None:
     world.sync(world.row())
     world.restart()
     assert is_suppressed(world, ADA)
-    assert is_suppressed(world, " ADA@Example.com", "mail")
+    assert is_suppressed(world, f" {ADA.upper()}", "mail")
     assert not [one for one in (BEN, None, "", "ada+news@example.com") if is_suppressed(world, one)]
     allow = {"request_id": "A-1", "allow": True}
     assert world.sync(world.row(**allow, approved_by="ann lee")) == [("not_approved", "approved_by")]
