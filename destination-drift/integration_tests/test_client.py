@@ -58,6 +58,7 @@ def test_a_request_is_answered(sandbox: Sandbox, connect: Callable[..., Client])
         ("status", {"status": 500}),
         ("status", {"status": 408}),
         ("status", {"status": 429}),
+        ("status", {"status": 404, "body": "html"}),
         ("reset", {}),
         ("truncated", {}),
         ("html", {}),

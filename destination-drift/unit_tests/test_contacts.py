@@ -51,7 +51,7 @@ class World:
             "unknown_attributes": "fail",
         }
         return Contacts(
-            self.client, matching=matching, warn=self.warnings.append, sleep=self.sleep, **(chosen | settings)
+            self.client, matching=matching, warn=self.warnings.append, **({"sleep": self.sleep} | chosen | settings)
         )
 
     def sleep(self, seconds: float) -> None:
@@ -583,6 +583,18 @@ def test_an_email_that_is_taken_but_not_found_is_not_used_again(world: World, st
     for row in ({"email": ADA}, {"email": ADA, "externalId": "a-1"}, {"email": ADA.upper()}):
         assert world.write(contacts, **row) == ("duplicate_unresolved", None)
     assert world.everybody() == [{"email": ADA}]
+
+
+def test_a_wait_for_drifts_index_ends_with_the_run(world: World) -> None:
+    """A contact that should be there is not looked for any longer when the run ends."""
+    world.sandbox.faults = [Fault("/contacts", "answer_lost", method="POST")]
+    halt = Event()
+    halt.set()
+    world.client = Client(world.sandbox.url, {"access_token": "made-up-token"}, lambda renewed: None, rate=9, halt=halt)
+    with pytest.raises(TransientError, match="stopped"):
+        world.contacts(sleep=None).write(world.row(email=ADA))
+    assert world.everybody() == [{"email": ADA}]
+    assert world.requests[-1] == "POST /contacts"
 
 
 # Columns
