@@ -144,6 +144,8 @@ def start(folder: Path, config: Any, catalog: Any, **environment: str) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**inherited, **environment},
+        # communicate() would not see what readline() has put into a buffer.
+        bufsize=0,
     )
 
 
