@@ -159,7 +159,6 @@ class Client:
                 method,
                 self._api_url + path,
                 auth=auth,
-                allow_redirects=False,
                 stream=True,
                 timeout=TIMEOUTS,
                 **content,
@@ -200,7 +199,7 @@ class _TooMuch(Exception):
 
 class _Session(LimiterSession):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never look at where a response redirects: requests would fail on an address that is malformed."""
+        """Follow no redirect: the token goes to one host."""
 
 
 class _Bearer(AuthBase):
