@@ -110,7 +110,7 @@ class Run:
 
 def arguments(folder: Path, verb: str, config: Any, catalog: Any = None) -> list[str]:
     """The arguments of a command, whose files are written to the folder."""
-    given = [verb]
+    given = verb.split()
     for name, content in {"config": config, "catalog": catalog}.items():
         if content is not None:
             path = folder / f"{name}.json"

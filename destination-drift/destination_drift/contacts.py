@@ -27,7 +27,7 @@ _OWN = {"email": "STRING", "externalId": "STRING", "name": "STRING", "phone": "S
 _MOST_POSTS = 4
 
 
-class _Vanished(Exception):
+class Vanished(Exception):
     """The contact no longer exists."""
 
 
@@ -102,7 +102,7 @@ class Contacts:
             try:
                 found = self._find(keys)
                 return self._change(found, values) if found else self._create(keys, values)
-            except _Vanished:
+            except Vanished:
                 continue
         raise Rejected("refused_by_drift", status=404)
 
@@ -224,7 +224,7 @@ class Contacts:
             return False
         answer = self._client.send("PATCH", f"/contacts/{contact.id}", {"attributes": changes})
         if answer.status == 404:
-            raise _Vanished
+            raise Vanished
         if answer.status >= 400:
             raise Rejected("refused_by_drift", status=answer.status)
         self._written(contact.id, changes, before)

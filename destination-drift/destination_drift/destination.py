@@ -14,11 +14,15 @@ from typing import Any
 from airbyte_cdk.connector import Connector
 from airbyte_cdk.models import AirbyteConnectionStatus, ConnectorSpecificationSerializer, Status
 
+from destination_drift import erasure
+from destination_drift.audiences import Audience
 from destination_drift.catalog import Stream, attribute_types, operations, streams_of
-from destination_drift.client import Client
+from destination_drift.client import Answer, Client
 from destination_drift.contacts import Contacts
+from destination_drift.erasure import Erasures, Unsuppressed
 from destination_drift.errors import ConfigError, TransientError
 from destination_drift.flow import Flow
+from destination_drift.ledger import Ledger, open_ledger
 from destination_drift.matching import Memory
 from destination_drift.messages import Output, read
 from destination_drift.rejects import Brake, Rejects
@@ -62,12 +66,14 @@ class DestinationDrift(Connector):
             if not isinstance(scopes, str):
                 # Drift does not describe this token. The one request that every run begins with must do.
                 attribute_types(client)
-            elif missing := [scope for scope in SCOPES if scope not in scopes.split()]:
+            elif missing := [scope for scope in _scopes(settings) if scope not in scopes.split()]:
                 raise ConfigError(
                     f"The token is missing {', '.join(missing)}. Add what is missing to the scopes of your app, then "
                     "issue a new token: scopes are fixed when a token is issued."
                 )
             Rejects(settings.rejected_rows_directory, {}, self._output)
+            if settings.ledger_directory or settings.erasure.enabled:
+                open_ledger(settings, _organization(answer)).close()
         except (ConfigError, TransientError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
@@ -78,7 +84,8 @@ class DestinationDrift(Connector):
         Raises:
             ConfigError, TransientError: Drift does not list its attributes.
         """
-        return operations(attribute_types(self._client(self.settings(config))))
+        settings = self.settings(config)
+        return operations(attribute_types(self._client(settings)), with_erasure=settings.erasure.enabled)
 
     def write(self, config: Any, catalog: Any, lines: Iterable[bytes]) -> None:
         """Write the records among the lines, and print each state once every row before it is settled.
@@ -88,11 +95,33 @@ class DestinationDrift(Connector):
         """
         settings = self.settings(config)
         streams = streams_of(catalog, settings)
+        erasing = [stream.name for stream in streams if stream.object == "erasure_request"]
+        if erasing and not settings.erasure.enabled:
+            raise ConfigError(f"The stream {erasing[0]} has erasure requests, but erasure is off. Set erasure.enabled.")
+        if len(erasing) > 1:
+            raise ConfigError(f"The streams {', '.join(erasing)} all have erasure requests. Keep one of them.")
         client = self._client(settings)
+        ledger = None
+        if settings.ledger_directory or erasing or any(stream.is_mirror for stream in streams):
+            ledger = open_ledger(settings, _organization(client.token_info()))
+        try:
+            self._write(settings, streams, client, ledger, lines)
+        finally:
+            if ledger:
+                ledger.close()
+
+    def _write(
+        self,
+        settings: Settings,
+        streams: list[Stream],
+        client: Client,
+        ledger: Ledger | None,
+        lines: Iterable[bytes],
+    ) -> None:
         types = attribute_types(client)
         # Streams may have rows about the same contacts.
         memory = Memory()
-        targets = {stream.key: self._object(stream, settings, client, types, memory) for stream in streams}
+        targets = {stream.key: self._object(stream, settings, client, types, memory, ledger) for stream in streams}
         self._flow = flow = Flow(
             targets,
             self._output,
@@ -101,6 +130,7 @@ class DestinationDrift(Connector):
             # Half of them wait for Drift at any time.
             workers=settings.max_requests_per_second // 2 + 2,
             halt=self._halt,
+            held={stream.key for stream in streams if stream.is_mirror},
             dry_run=settings.dry_run,
         )
         if self._stop_asked:
@@ -136,17 +166,58 @@ class DestinationDrift(Connector):
         )
 
     def _object(
-        self, stream: Stream, settings: Settings, client: Client, types: Mapping[str, str], memory: Memory
+        self,
+        stream: Stream,
+        settings: Settings,
+        client: Client,
+        types: Mapping[str, str],
+        memory: Memory,
+        ledger: Ledger | None,
     ) -> DriftObject:
-        return Contacts(
-            client,
-            matching=stream.match_by,
-            mode=stream.mode,
-            columns=stream.columns,
-            attributes=types,
-            on_ambiguous=settings.on_ambiguous,
-            empty_values=settings.empty_values,
-            unknown_attributes=settings.unknown_attributes,
-            warn=self._output.warn,
-            memory=memory,
-        )
+        if ledger and stream.object == "erasure_request":
+            return Erasures(
+                client,
+                ledger,
+                settings.erasure,
+                stream.columns,
+                log=self._output.log,
+                memory=memory,
+                wait=self._halt.wait,
+                dry_run=settings.dry_run,
+            )
+        if stream.audience:
+            contacts: Contacts = Audience(
+                client,
+                stream.audience,
+                matching=stream.match_by,
+                columns=stream.columns,
+                on_ambiguous=settings.on_ambiguous,
+                warn=self._output.warn,
+                memory=memory,
+                ledger=ledger if stream.is_mirror else None,
+                dry_run=settings.dry_run,
+            )
+        else:
+            contacts = Contacts(
+                client,
+                matching=stream.match_by,
+                mode=stream.mode,
+                columns=stream.columns,
+                attributes=types,
+                on_ambiguous=settings.on_ambiguous,
+                empty_values=settings.empty_values,
+                unknown_attributes=settings.unknown_attributes,
+                warn=self._output.warn,
+                memory=memory,
+            )
+        return Unsuppressed(contacts, stream.columns, ledger) if ledger else contacts
+
+
+def _scopes(settings: Settings) -> tuple[str, ...]:
+    return (*SCOPES, *(erasure.SCOPES if settings.erasure.enabled else ()))
+
+
+def _organization(answer: Answer) -> str | None:
+    """Return the organization of the token; None if Drift does not say."""
+    given = answer.body.get("authenticated_userid") if answer.status == 200 and isinstance(answer.body, dict) else None
+    return str(given) if given else None

@@ -33,3 +33,7 @@ class OutcomeUnknown(Exception):
 
 class WouldWrite(Exception):
     """In a dry run, the request that would have written is not sent."""
+
+
+class Later(Exception):
+    """The row is written again after all others, if the input is complete. Until then, it is not settled."""

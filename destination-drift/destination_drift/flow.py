@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Condition, Event, RLock, Thread
 
-from destination_drift.errors import InputError, Rejected, TransientError, WouldWrite
+from destination_drift.errors import ConfigError, InputError, Later, Rejected, TransientError, WouldWrite
 from destination_drift.messages import Message, Output, Record, State, Status, StreamKey
 from destination_drift.rejects import Brake, Rejects
 from destination_drift.rows import DriftObject, Row
@@ -49,11 +50,13 @@ class Flow:
     """Writes the rows of one run.
 
     A row waits in a lane for each of its keys, and is written when it is the first in all of them. So rows that share a
-    key are written in order, and others at the same time. At most `MOST_ROWS` rows and states and about
+    key are written in order, and others at the same time. Rows that a target postpones (`Later`) are written in order
+    after all others, once the input has turned out to be complete. At most `MOST_ROWS` rows and states and about
     `MOST_BYTES` of input are in memory; then the reader waits.
 
     Args:
         targets: what the rows of each stream are written to.
+        held: the streams whose states wait for `finish`, and whose source must say that they are complete.
         halt: is set when the run ends early, so that nothing waits for Drift any longer.
         dry_run: no state is acknowledged.
     """
@@ -67,16 +70,21 @@ class Flow:
         *,
         workers: int,
         halt: Event,
+        held: Collection[StreamKey] = (),
         dry_run: bool = False,
     ) -> None:
+        self._held = held
         self._targets, self._output, self._rejects, self._brake = targets, output, rejects, brake
         self._workers, self._halt, self._dry_run = workers, halt, dry_run
         self._acks = Acknowledgements(self._acknowledge)
+        for key in held:
+            self._acks.hold(key)
         # Guards everything below. Workers wait for a row, the reader for room, and `run` for the end.
         self._lock = RLock()
         self._work, self._room, self._end = Condition(self._lock), Condition(self._lock), Condition(self._lock)
         self._lanes: defaultdict[str, deque[_Job]] = defaultdict(deque)
         self._ready: deque[_Job] = deque()
+        self._later: list[_Job] = []
         self._rows = self._bytes = self._running = 0
         self._statuses: dict[StreamKey, bool] = {}
         self._input_ended = self._stop_asked = self._closed = False
@@ -101,10 +109,17 @@ class Flow:
             thread.start()
         with self._lock:
             self._end.wait_for(lambda: self._stop_asked or self._error or (self._input_ended and not self._rows))
+            if not (self._stop_asked or self._error or self._input_error):
+                self._running += 1
+                Thread(target=self._guarded, args=(self._conclude,), daemon=True).start()
+                self._end.wait_for(lambda: self._stop_asked or not self._running)
             grace = time.monotonic() + (SHORTEST_GRACE if self._stop_asked else LONGEST_GRACE)
             if self._stop_asked:
-                self._end.wait_for(lambda: self._error or not self._acks.pending, SHORTEST_GRACE)
+                self._end.wait_for(lambda: self._error or not self._states or not self._rows, SHORTEST_GRACE)
             self._close()
+            if not self._rows:
+                # What follows the last row does not wait for Drift any longer.
+                self._halt.set()
             self._end.wait_for(lambda: not self._running, max(0.0, grace - time.monotonic()))
             self._halt.set()
             # What a worker may still do is not printed between the last messages.
@@ -112,9 +127,6 @@ class Flow:
         for error in (self._error, Stopped() if self._stop_asked else None, self._input_error):
             if error:
                 raise error
-        self._check_statuses()
-        for target in {id(target): target for target in self._targets.values()}.values():
-            target.finish()
 
     def stop(self) -> None:
         """Read no further row, write those before a state that waits, and end within about eight seconds."""
@@ -122,6 +134,11 @@ class Flow:
             self._stop_asked = True
             self._room.notify()
             self._end.notify()
+
+    @property
+    def _states(self) -> int:
+        """How many states wait for rows that are being written, rather than for what follows them."""
+        return 0 if self._held or self._later else self._acks.pending
 
     def _close(self) -> None:
         """Let the workers take no further row, and the reader no further line."""
@@ -187,7 +204,10 @@ class Flow:
         self._room.wait_for(
             lambda: (
                 not self._rows
-                or (self._rows + self._acks.pending < MOST_ROWS and self._bytes + self._acks.size + size <= MOST_BYTES)
+                or (
+                    self._rows + self._states < MOST_ROWS
+                    and self._bytes + (self._acks.size if self._states else 0) + size <= MOST_BYTES
+                )
                 or self._stop_asked
                 or self._closed
             )
@@ -204,17 +224,36 @@ class Flow:
                     return
                 jobs = self._with_followers(self._ready.popleft())
                 self._running += 1
-            error: Exception | None = None
-            try:
-                self._write(jobs)
-            except Exception as raised:
-                error = raised
+            self._guarded(partial(self._write, jobs))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as raised:
+            error = raised
+        with self._lock:
+            self._running -= 1
+            if error:
+                self._error = self._error or error
+                self._close()
+            self._end.notify()
+
+    def _conclude(self) -> None:
+        """Do what must wait until the input is complete and all other rows are settled."""
+        self._check_statuses()
+        for job in self._later:
             with self._lock:
-                self._running -= 1
-                if error:
-                    self._error = self._error or error
-                    self._close()
-                self._end.notify()
+                if self._stop_asked:
+                    return
+                self._rows += 1
+                self._bytes += job.size
+            self._settle(job, _outcome(self._targets[job.stream], job.row), late=True)
+        for target in {id(target): target for target in self._targets.values()}.values():
+            target.finish()
+        with self._lock:
+            for key in self._held:
+                self._acks.release(key)
 
     def _with_followers(self, first: _Job) -> list[_Job]:
         """Return the job and those that wait behind it in all its lanes, as long as they have the same keys."""
@@ -234,7 +273,7 @@ class Flow:
         folded = target.fold([job.row for job in jobs]) if len(jobs) > 1 else None
         if folded:
             outcome = _outcome(target, folded)
-            if not isinstance(outcome, Rejected):
+            if not isinstance(outcome, Rejected | Later):
                 for job in jobs:
                     self._settle(job, outcome)
                 return
@@ -243,8 +282,16 @@ class Flow:
             if self._closed:
                 return
 
-    def _settle(self, job: _Job, outcome: Rejected | bool) -> None:
+    def _settle(self, job: _Job, outcome: Rejected | Later | bool, *, late: bool = False) -> None:
         with self._lock:
+            self._rows -= 1
+            self._bytes -= job.size
+            self._leave_lanes(job)
+            self._room.notify()
+            self._end.notify()
+            if isinstance(outcome, Later):
+                self._later.append(job)
+                return
             counts = self.counts[job.stream]
             code = None
             if isinstance(outcome, Rejected):
@@ -255,15 +302,10 @@ class Flow:
                 counts.written += 1
             else:
                 counts.unchanged += 1
-            self._rows -= 1
-            self._bytes -= job.size
-            self._leave_lanes(job)
             self._acks.settled(job.stream, job.ticket, rejected=code is not None)
-            if self._stop_asked and not self._acks.pending:
+            if self._stop_asked and not self._states:
                 self._close()
-            self._room.notify()
-            self._end.notify()
-            self._brake.count(code)
+            self._brake.count(code, late=late)
 
     def _leave_lanes(self, job: _Job) -> None:
         next_in_line: dict[_Job, None] = {}
@@ -274,6 +316,7 @@ class Flow:
                 next_in_line[lane[0]] = None
             else:
                 del self._lanes[key]
+        job.keys = frozenset()
         for waiting in next_in_line:
             if not waiting.is_taken and self._is_first(waiting):
                 self._ready.append(waiting)
@@ -285,17 +328,22 @@ class Flow:
             self._output.line(line)
 
     def _check_statuses(self) -> None:
-        """Streams without any status come from a pipe that somebody made, and are taken as complete."""
+        """Streams without any status come from a pipe that somebody made, and are taken as complete unless held."""
+        if self._held and not self._statuses:
+            raise ConfigError(
+                "The input does not say whether the source is complete, which a mirror needs. Pass on all messages of "
+                "the source, with its stream statuses."
+            )
         if self._statuses and (open_ones := [key[1] for key in self._targets if not self._statuses.get(key)]):
             raise TransientError(
                 f"The source did not complete the stream {open_ones[0]}. What it sent is written; run the sync again."
             )
 
 
-def _outcome(target: DriftObject, row: Row) -> Rejected | bool:
+def _outcome(target: DriftObject, row: Row) -> Rejected | Later | bool:
     try:
         return target.write(row)
-    except Rejected as rejected:
-        return rejected
+    except (Rejected, Later) as other:
+        return other
     except WouldWrite:
         return True

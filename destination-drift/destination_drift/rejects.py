@@ -95,20 +95,33 @@ class Brake:
     def __init__(self, percent: int) -> None:
         self._percent = percent
         self._window: deque[str | None] = deque(maxlen=WINDOW)
-        self._seen = 0
+        self._seen = self._late = 0
 
-    def count(self, code: str | None) -> None:
+    def count(self, code: str | None, *, late: bool = False) -> None:
         """Count a settled row, with its code if it was rejected.
+
+        Args:
+            late: the row was postponed. Most of these are rejected, so they are compared with all rows.
 
         Raises:
             ConfigError: too many rows were rejected.
         """
         self._seen += 1
-        self._window.append(code)
+        if late:
+            self._late += code is not None
+        else:
+            self._window.append(code)
         if code is None or self._percent == 100:
             return
         if self._percent == 0:
             raise ConfigError(f"A row was rejected ({code}), and max_rejected_percent is 0. Correct the row.")
+        if late:
+            if self._late * 100 > self._percent * max(self._seen, WINDOW):
+                raise ConfigError(
+                    f"{self._late} of {self._seen} rows were rejected after they were tried again, the last one with "
+                    f"{code}. Correct the rows or the mapping, or raise max_rejected_percent."
+                )
+            return
         codes = Counter(one for one in self._window if one)
         if self._seen == OPENING and codes[code] == OPENING:
             raise ConfigError(

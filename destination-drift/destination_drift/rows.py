@@ -44,8 +44,13 @@ class DriftObject(Protocol):
 
         Raises:
             Rejected: this row cannot be written.
+            Later: this row can be written only after all others; it is kept in memory.
             ConfigError, TransientError, OutcomeUnknown: no further row can be written.
         """
 
     def finish(self) -> None:
-        """Do what follows the last row. It is not called if the input is incomplete."""
+        """Do what follows the last row. It is not called if the input is incomplete.
+
+        Raises:
+            ConfigError, TransientError: the run fails, although all rows are settled.
+        """

@@ -15,6 +15,7 @@ from airbyte_cdk.models import Status
 from destination_drift.destination import DestinationDrift
 from destination_drift.errors import ConfigError, InputError, OutcomeUnknown, TransientError
 from destination_drift.flow import Stopped
+from destination_drift.ledger import init_ledger
 from destination_drift.messages import Output
 from destination_drift.settings import load
 
@@ -72,6 +73,9 @@ def _run(given: argparse.Namespace, destination: DestinationDrift, output: Outpu
         case "discover":
             operations = destination.discover(load(given.config, "config"))
             output.message("DESTINATION_CATALOG", "destination_catalog", {"operations": operations})
+        case "ledger":
+            path = init_ledger(destination.settings(load(given.config, "config")))
+            output.log("INFO", f"The ledger {path.name} was created. Keep it, make backups, and keep audit_key.")
         case "write":
             destination.write(load(given.config, "config"), load(given.catalog, "catalog"), lines)
 
@@ -102,4 +106,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
         if name == "write":
             command.add_argument("--catalog", required=True, metavar="FILE", help="JSON file: configured catalog")
+    ledger = commands.add_parser("ledger", help="create the memory that erasure and mirrored audiences need")
+    ledger.add_argument("action", choices=["init"])
+    ledger.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
     return whole

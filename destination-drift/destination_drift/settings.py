@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +19,37 @@ UnknownAttributes = Literal["fail", "create", "drop"]
 
 
 @dataclass(frozen=True)
+class AudienceSettings:
+    """An entry of the setting `audiences` with its defaults."""
+
+    stream: str
+    name: str
+    method: Literal["attribute", "tag"]
+    mode: Literal["add", "remove", "mirror"]
+    max_removed_percent: int
+    max_removed: int
+    allow_empty: bool
+
+
+@dataclass(frozen=True)
+class ErasureSettings:
+    """The setting `erasure` with its defaults."""
+
+    enabled: bool
+    max_per_sync: int
+    erase_users: bool
+    protected_domains: Sequence[str]
+    confirm_within_minutes: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of spec.yaml with their defaults; `config` is what the user gave.
 
     Attributes:
         stream_map: name of a stream -> object of Drift.
         field_map: column -> attribute of Drift.
+        audiences: name of a stream -> the audience that its rows are about.
     """
 
     config: Mapping[str, Any]
@@ -36,10 +61,14 @@ class Settings:
     unknown_attributes: UnknownAttributes
     stream_map: Mapping[str, str]
     field_map: Mapping[str, str]
+    audiences: Mapping[str, AudienceSettings]
     rejected_rows_directory: Path | None
     max_rejected_percent: int
     dry_run: bool
     max_requests_per_second: int
+    ledger_directory: Path | None
+    audit_key: str | None
+    erasure: ErasureSettings
 
     @classmethod
     def of(cls, config: Any, schema: Mapping[str, Any]) -> Settings:
@@ -61,14 +90,24 @@ class Settings:
             raise ConfigError(f"{where}: {what}. Correct the setting.")
         properties = schema["properties"]
         chosen = {name: config.get(name, properties[name].get("default")) for name in properties}
-        directory = chosen["rejected_rows_directory"]
+        directory, ledger = chosen["rejected_rows_directory"], chosen["ledger_directory"]
+        erasure = {name: one["default"] for name, one in properties["erasure"]["properties"].items()}
+        audience = properties["audiences"]["items"]["properties"]
+        defaults = {name: one["default"] for name, one in audience.items() if "default" in one}
+        stream_map, field_map, audiences = (
+            _keyed(chosen[name] or [], name, key)
+            for name, key in (("stream_map", "stream"), ("field_map", "column"), ("audiences", "stream"))
+        )
         return cls(
             **{
                 **chosen,
                 "config": config,
-                "stream_map": dict(_pairs(chosen["stream_map"] or [], "stream_map", "stream", "object")),
-                "field_map": dict(_pairs(chosen["field_map"] or [], "field_map", "column", "attribute")),
+                "stream_map": {stream: entry["object"] for stream, entry in stream_map.items()},
+                "field_map": {column: entry["attribute"] for column, entry in field_map.items()},
+                "audiences": {stream: AudienceSettings(**{**defaults, **one}) for stream, one in audiences.items()},
                 "rejected_rows_directory": Path(directory) if directory else None,
+                "ledger_directory": Path(ledger) if ledger else None,
+                "erasure": ErasureSettings(**{**erasure, **(chosen["erasure"] or {})}),
                 # JSON schema takes 10.0 for an integer.
                 "max_rejected_percent": int(chosen["max_rejected_percent"]),
                 "max_requests_per_second": int(chosen["max_requests_per_second"]),
@@ -90,10 +129,10 @@ def load(path: str, what: str) -> Any:
         raise ConfigError(f"The {what} file is not valid JSON.") from None
 
 
-def _pairs(entries: list[dict[str, str]], setting: str, key: str, value: str) -> Iterator[tuple[str, str]]:
-    seen = set()
+def _keyed(entries: list[dict[str, Any]], setting: str, key: str) -> dict[str, dict[str, Any]]:
+    keyed: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        if entry[key] in seen:
+        if entry[key] in keyed:
             raise ConfigError(f"{setting} has the {key} {entry[key]} twice. Remove one of the two.")
-        seen.add(entry[key])
-        yield entry[key], entry[value]
+        keyed[entry[key]] = entry
+    return keyed

@@ -47,6 +47,16 @@ class Acknowledgements:
             segment.open += 1
         return ticket
 
+    def hold(self, stream: StreamKey) -> None:
+        """Send no state of the stream, nor of all streams, before `release`."""
+        for key in (stream, None):
+            self._segments[key][0].open += 1
+
+    def release(self, stream: StreamKey) -> None:
+        for key in (stream, None):
+            self._segments[key][0].open -= 1
+            self._send_ready(key)
+
     def settled(self, stream: StreamKey, ticket: Ticket, *, rejected: bool) -> None:
         """Count the row as settled, and send the states that no longer wait for a row."""
         for segment in ticket:

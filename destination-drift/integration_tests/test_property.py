@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from histories import History, tell
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
-from histories import History, tell
 
 from sandbox import Sandbox
 

@@ -124,9 +124,14 @@ def test_discover_offers_what_can_be_set() -> None:
         "odd": "SOMETHING",
     }
     found = [DestinationOperation(**operation) for operation in operations(types)]
-    assert [(one.object_name, one.sync_mode) for one in found] == [("contact", "append_dedup"), ("contact", "update")]
+    offered = [("contact", "append_dedup"), ("contact", "update")]
+    offered += [("audience_member", "append_dedup"), ("audience_member", "soft_delete")]
+    assert [(one.object_name, one.sync_mode) for one in found] == offered
     for one in found:
         assert one.matching_keys == [["email"], ["externalId"], ["id"]]
+    for one in found[2:]:
+        assert set(one.json_schema["properties"]) == {"email", "externalId", "id", "member"}
+    for one in found[:2]:
         properties = one.json_schema["properties"]
         assert set(properties) == {"plan", "seats", "trial", "renewed", "odd", "last_name", "email", "externalId", "id"}
         assert properties["renewed"] == {"type": ["string", "null"], "format": "date-time"}

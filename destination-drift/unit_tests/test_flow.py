@@ -13,7 +13,15 @@ import pytest
 from destination_tests import Run, record, state, status, wait_until
 
 from destination_drift import flow as module
-from destination_drift.errors import ConfigError, InputError, OutcomeUnknown, Rejected, TransientError, WouldWrite
+from destination_drift.errors import (
+    ConfigError,
+    InputError,
+    Later,
+    OutcomeUnknown,
+    Rejected,
+    TransientError,
+    WouldWrite,
+)
 from destination_drift.flow import Flow, Stopped
 from destination_drift.messages import Output, read
 from destination_drift.rejects import Brake, Rejects
@@ -73,10 +81,12 @@ class Started:
         brake: int = 100,
         dry: bool = False,
         directory: Path | None = None,
+        **others: Target,
     ) -> None:
         self.file = io.BytesIO()
         output = Output(self.file)
         targets = {(None, name): target for name in streams or ("contact",)}
+        targets |= {(None, name): other for name, other in others.items()}
         self.halt = threading.Event()
         rejects = Rejects(directory, {}, output)
         self.flow = Flow(targets, output, rejects, Brake(brake), workers=4, halt=self.halt, dry_run=dry)
@@ -406,3 +416,94 @@ def test_a_stop_does_not_wait_for_a_row_that_takes_too_long(monkeypatch: pytest.
     assert isinstance(started.error, Stopped)
     assert started.halt.is_set()
     gate.set()
+
+
+class Postponing(Target):
+    """Writes no row at its first attempt."""
+
+    def __init__(self, act: Callable[[Row], bool] = lambda row: True) -> None:
+        super().__init__(act)
+        self.first: list[Any] = []
+
+    def write(self, row: Row) -> bool:
+        if row.number not in self.first:
+            self.first.append(row.number)
+            raise Later
+        return super().write(row)
+
+
+def test_a_postponed_row_is_written_after_all_others() -> None:
+    """States behind it wait for it, the others do not; it may still be rejected, and `finish` follows it."""
+
+    def act(row: Row) -> bool:
+        assert (sorted(ordinary.written), late.finished) == ([3, 4], 0)
+        if row.data["id"] == 2:
+            raise Rejected("no_match")
+        return True
+
+    ordinary, late = Target(), Postponing(act)
+    lines = [record(1, "late"), record(2, "late"), state(1, "late"), state(2, None)]
+    lines += [record(3), record(4), state(3), status("COMPLETE", "late"), status()]
+    started = Started(ordinary, lines, late=late)
+    assert started.ended().at == [3, 1, 2]
+    assert started.ended().stats == [(2, 0), (1, 1), (1, 1)]
+    assert (started.error, late.first, late.written, late.finished) == (None, [1, 2], [1], 1)
+
+
+@pytest.mark.parametrize("end", [[status("INCOMPLETE")], ["not JSON"], [record(1, "unknown")]])
+def test_postponed_rows_of_incomplete_input_are_not_written(end: list[str]) -> None:
+    """Nothing of them is acknowledged, so that they are sent again."""
+    target = Postponing()
+    ran, started = run(target, state(0), record(1), state(1), *end)
+    assert isinstance(started.error, TransientError | InputError)
+    assert (ran.at, target.first, target.written, target.finished) == ([0], [1], [], 0)
+
+
+def test_postponed_rows_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows and states than fit in memory may be postponed."""
+    monkeypatch.setattr(module, "MOST_ROWS", 10)
+    target = Postponing()
+    ran, started = run(target, *(line for number in range(100) for line in (record(number), state(number))))
+    assert (started.error, target.written, ran.at) == (None, list(range(100)), list(range(100)))
+
+
+def test_a_stop_ends_the_postponed_rows() -> None:
+    """The row that is being written is settled, and no further one is begun."""
+    target = Postponing()
+    gate = target.hold(1)
+    started = Started(target, [record(1), state(1), record(2), state(2)])
+    assert target.started[1].wait(30)
+    started.flow.stop()
+    gate.set()
+    assert started.ended().at == [1]
+    assert isinstance(started.error, Stopped)
+    assert (target.written, target.finished) == ([1], 0)
+
+
+def test_a_stop_ends_what_follows_the_last_row() -> None:
+    """`finish` sees at once that the run ends."""
+    target = Target()
+    began = threading.Event()
+
+    def finish() -> None:
+        began.set()
+        assert started.halt.wait(30)
+
+    target.finish = finish  # type: ignore[method-assign]
+    started = Started(target, [record(1), state(1)])
+    assert began.wait(30)
+    started.flow.stop()
+    assert started.ended().at == [1]
+    assert isinstance(started.error, Stopped)
+
+
+def test_an_error_of_what_follows_the_last_row_ends_the_run() -> None:
+    """All rows are settled and acknowledged before."""
+    target = Target()
+
+    def finish() -> None:
+        raise ConfigError("no")
+
+    target.finish = finish  # type: ignore[method-assign]
+    ran, started = run(target, record(1), state(1))
+    assert (str(started.error), ran.at) == ("no", [1])
