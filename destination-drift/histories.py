@@ -330,7 +330,8 @@ class _Told:
             found = self.world.snapshot()
             self._acknowledged(message["state"], found)
         elif message["type"] == "TRACE":
-            self.errors.append((message["trace"]["error"]["failure_type"], message["trace"]["error"]["message"]))
+            error = message["trace"]["error"]
+            self.errors.append((error["failure_type"], error["message"] + error.get("stack_trace", "")))
         elif message["type"] == "LOG":
             words = message["log"]["message"].split()
             if words[0] == "Row":

@@ -108,7 +108,7 @@ class Client:
     def _call(self, method: str, path: str, *, repeat: bool, **content: Any) -> Answer:
         failures, throttled, first = 0, 0, time.monotonic()
         while True:
-            self._wait(0.0)
+            self.wait(0.0)
             token = self._tokens.current()
             if path == "/app/token_info":
                 content = {"json": {"access_token": token}}

@@ -154,7 +154,8 @@ class Contacts:
         values: dict[str, Any] = {}
         email, external_id = email_of(mapped), external_id_of(mapped)
         if email is not None:
-            values["email"] = email
+            # A look-up in lowercase finds it whatever its spelling in later rows, even after a restart.
+            values["email"] = email.lower()
         if external_id is not None:
             values["externalId"] = mapped["externalId"] if isinstance(mapped["externalId"], int) else external_id
             if email is not None and external_id.lower() == email.lower() and not self._warned_of_guessable:

@@ -67,15 +67,14 @@ VALUES = (
         st.sampled_from(["absent", None, "", "+1-202-555-0101", "+1-202-555-0102"]),
     ),
 )
-RUN = st.fixed_dictionaries(
-    {"faults": st.lists(FAULT, max_size=3)},
-    optional={
-        "kill_after": st.integers(1, 40),
-        "signal": st.sampled_from(["kill", "kill", "term"]),
-        "cut": st.integers(0, 25),
-        "end": st.sampled_from(["complete", "incomplete", "none", "torn"]),
-    },
+ENDS = st.one_of(
+    st.fixed_dictionaries({"kill_after": st.integers(1, 30), "signal": st.sampled_from(["kill", "kill", "term"])}),
+    st.fixed_dictionaries(
+        {"cut": st.integers(0, 20), "end": st.sampled_from(["complete", "incomplete", "none", "torn"])}
+    ),
+    st.just({}),
 )
+RUN = st.builds(lambda faults, end: {"faults": faults, **end}, st.lists(FAULT, max_size=3), ENDS)
 
 
 @st.composite
@@ -117,7 +116,7 @@ def histories(draw: st.DrawFn) -> History:
         },
         "existing": draw(st.lists(st.sampled_from(kinds), min_size=4, max_size=4)),
         "messages": draw(st.lists(st.one_of(message, message, message, STATES), min_size=length, max_size=length)),
-        "runs": draw(st.lists(RUN, max_size=3)),
+        "runs": draw(st.lists(RUN, min_size=1, max_size=3)),
     }
 
 
