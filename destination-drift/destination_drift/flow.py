@@ -249,11 +249,20 @@ class Flow:
                 self._rows += 1
                 self._bytes += job.size
             self._settle(job, _outcome(self._targets[job.stream], job.row), late=True)
+        first_error: Exception | None = None
         for target in {id(target): target for target in self._targets.values()}.values():
-            target.finish()
-        with self._lock:
-            for key in self._held:
-                self._acks.release(key)
+            try:
+                target.finish()
+            except (ConfigError, TransientError) as error:
+                # An erasure that Drift does not confirm must not keep an audience as it was, for example.
+                first_error = first_error or error
+                continue
+            with self._lock:
+                for key in self._held:
+                    if self._targets[key] is target:
+                        self._acks.release(key)
+        if first_error:
+            raise first_error
 
     def _with_followers(self, first: _Job) -> list[_Job]:
         """Return the job and those that wait behind it in all its lanes, as long as they have the same keys."""

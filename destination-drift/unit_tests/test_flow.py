@@ -23,7 +23,7 @@ from destination_drift.errors import (
     WouldWrite,
 )
 from destination_drift.flow import Flow, Stopped
-from destination_drift.messages import Output, read
+from destination_drift.messages import Output, StreamKey, read
 from destination_drift.rejects import Brake, Rejects
 from destination_drift.rows import Row
 
@@ -81,6 +81,7 @@ class Started:
         brake: int = 100,
         dry: bool = False,
         directory: Path | None = None,
+        held: Sequence[StreamKey] = (),
         **others: Target,
     ) -> None:
         self.file = io.BytesIO()
@@ -89,7 +90,7 @@ class Started:
         targets |= {(None, name): other for name, other in others.items()}
         self.halt = threading.Event()
         rejects = Rejects(directory, {}, output)
-        self.flow = Flow(targets, output, rejects, Brake(brake), workers=4, halt=self.halt, dry_run=dry)
+        self.flow = Flow(targets, output, rejects, Brake(brake), workers=4, halt=self.halt, held=held, dry_run=dry)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(lines,), daemon=True)
         self._thread.start()
@@ -483,14 +484,17 @@ def test_a_stop_ends_the_postponed_rows() -> None:
 def test_a_stop_ends_what_follows_the_last_row() -> None:
     """`finish` sees at once that the run ends."""
     target = Target()
-    began = threading.Event()
+    # `finish` may begin before `started` is assigned.
+    began, ready = threading.Event(), threading.Event()
 
     def finish() -> None:
+        assert ready.wait(30)
         began.set()
         assert started.halt.wait(30)
 
     target.finish = finish  # type: ignore[method-assign]
     started = Started(target, [record(1), state(1)])
+    ready.set()
     assert began.wait(30)
     started.flow.stop()
     assert started.ended().at == [1]
@@ -507,3 +511,17 @@ def test_an_error_of_what_follows_the_last_row_ends_the_run() -> None:
     target.finish = finish  # type: ignore[method-assign]
     ran, started = run(target, record(1), state(1))
     assert (str(started.error), ran.at) == ("no", [1])
+
+
+def test_an_error_of_one_stream_does_not_end_what_follows_another() -> None:
+    """The other stream is finished too, its states go out, and the run fails with the first error."""
+
+    def finish() -> None:
+        raise ConfigError("no")
+
+    first, second = Target(), Target()
+    first.finish = finish  # type: ignore[method-assign]
+    lines = [record(1), state(1), record(2, "b"), state(2, "b"), status(), status(stream="b")]
+    started = Started(first, lines, held=[KEY, (None, "b")], b=second)
+    assert started.ended().at == [2]
+    assert (str(started.error), second.finished) == ("no", 1)
