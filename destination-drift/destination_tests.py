@@ -23,8 +23,10 @@ CANARIES = ("canary@example.com", "Canary Person", "+1-202-555-0143", TOKEN, "sa
 OF_A_PERSON = {"email": CANARIES[0], "name": CANARIES[1], "phone": CANARIES[2]}
 
 
-def record(number: int = 1, stream: str = "contact", **data: Any) -> str:
-    return json.dumps({"type": "RECORD", "record": {"stream": stream, "data": {"id": number, **data}, "emitted_at": 1}})
+def record(number: int | None = None, stream: str = "contact", **data: Any) -> str:
+    """A record, by default without an id."""
+    row = data if number is None else {"id": number, **data}
+    return json.dumps({"type": "RECORD", "record": {"stream": stream, "data": row, "emitted_at": 1}})
 
 
 def state(value: Any = 1, stream: str | None = "contact", **more: Any) -> str:
@@ -142,6 +144,8 @@ def start(folder: Path, config: Any, catalog: Any, **environment: str) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**inherited, **environment},
+        # communicate() would not see what readline() has put into a buffer.
+        bufsize=0,
     )
 
 

@@ -6,6 +6,7 @@ a timeout still hangs. `Pace` sets the speed of the budget.
 """
 
 import os
+import pickle
 import resource
 import sys
 import threading
@@ -13,19 +14,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import backoff._sync
 import pyrate_limiter.clocks
 import requests
 from airbyte_cdk.cli.source_declarative_manifest import _run  # noqa: F401  the server preloads what every script imports
+from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
 from airbyte_cdk.sources.declarative.incremental import ConcurrentPerPartitionCursor
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.http import rate_limiting
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_drift import protocol
 
@@ -34,9 +38,25 @@ SHORTER_TIMEOUTS = 100
 # Seconds between checks of a condition; the end of the process is noticed at once.
 BETWEEN_LOOKS = 0.005
 
+
+@cache
+def _parsed(text: str) -> bytes:
+    return pickle.dumps(safe_load_yaml(text))
+
+
+def load_yaml(source: str | bytes | IO[str]) -> Any:
+    """Parse YAML, the same text only once."""
+    text = source if isinstance(source, str) else source.decode() if isinstance(source, bytes) else source.read()
+    return pickle.loads(_parsed(text))  # noqa: S301 (our own bytes)
+
+
 # A process that is forked from a server with the CDK starts at once; importing the CDK takes over a second.
 _context = get_context("forkserver")
 _context.set_forkserver_preload([__name__])
+# The server has parsed what every process needs.
+yaml_declarative_source.safe_load_yaml = concurrent_declarative_source.safe_load_yaml = load_yaml
+concurrent_declarative_source.get_declarative_component_schema()
+load_yaml((Path(__file__).parents[1] / "manifest.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

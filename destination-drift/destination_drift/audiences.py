@@ -61,7 +61,7 @@ class Audience(Contacts):
         memory: Memory,
         ledger: Ledger | None = None,
         dry_run: bool = False,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._audience, self._ledger, self._dry_run = audience, ledger, dry_run
         if audience.method == "attribute" and not re.fullmatch("[A-Za-z0-9_]+", audience.name):

@@ -37,7 +37,9 @@ _MODES: Mapping[str, Mapping[str, Mode]] = {
     "erasure_request": {"append": "upsert"},
 }
 # Drift sets these attributes itself (`tags` has calls of its own).
-_PROTECTED = re.compile(r"_.*|original_.*|recent_.*|last_.*|events|socialProfiles|start_date|ip|tags")
+_PROTECTED = re.compile(
+    r"_.*|original_.*|recent_.*|last_(?:active|contacted|page_.*)|events|socialProfiles|start_date|ip|tags"
+)
 # Attribute type -> JSON schema.
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "NUMERIC": {"type": ["number", "null"]},

@@ -108,7 +108,7 @@ class Client:
     def _call(self, method: str, path: str, *, repeat: bool, **content: Any) -> Answer:
         failures, throttled, first = 0, 0, time.monotonic()
         while True:
-            self._wait(0.0)
+            self.wait(0.0)
             token = self._tokens.current()
             if path == "/app/token_info":
                 content = {"json": {"access_token": token}}
@@ -135,7 +135,8 @@ class Client:
                 continue
             if status is not None and 300 <= status < 400:
                 raise TransientError(f"Drift redirected a request (HTTP {status}). Run the sync again later.")
-            is_answer = status is not None and status < 500 and status != 408
+            # A gateway that answers 404 during a deployment does not prove that there is no contact.
+            is_answer = status is not None and status < 500 and status != 408 and (status != 404 or body is not None)
             if status is not None and is_answer and (method != "GET" or status >= 300 or body is not None):
                 return Answer(status, body)
             if not repeat and response.arrived:
@@ -144,17 +145,21 @@ class Client:
             if failures == ATTEMPTS:
                 how = f"answered with HTTP {status}" if status else "gave no complete response"
                 raise TransientError(f"Drift {how} {ATTEMPTS} times in a row. Run the sync again later.")
-            self._wait(_backoff(failures, response.retry_after))
+            self.wait(_backoff(failures, response.retry_after))
+
+    def wait(self, seconds: float) -> None:
+        """Wait for Drift, but not when the run ends."""
+        if self._halt.wait(seconds):
+            raise TransientError("The sync was stopped while it waited for Drift. Run it again.")
 
     def _once(self, method: str, path: str, auth: AuthBase, **content: Any) -> _Response:
         if (wait := self._resume_at - time.monotonic()) > 0:
-            self._wait(wait)
+            self.wait(wait)
         try:
             with self._session.request(
                 method,
                 self._api_url + path,
                 auth=auth,
-                allow_redirects=False,
                 stream=True,
                 timeout=TIMEOUTS,
                 **content,
@@ -172,16 +177,12 @@ class Client:
             if response.status is not None and response.status < 300 and isinstance(response.body, dict):
                 return response.body
             if attempt < ATTEMPTS:
-                self._wait(_backoff(attempt, response.retry_after))
+                self.wait(_backoff(attempt, response.retry_after))
         raise TransientError("Drift did not renew the access token. Run the sync again later.")
 
     def _pause(self, seconds: float) -> None:
         """Let no thread send a request for so long."""
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
-
-    def _wait(self, seconds: float) -> None:
-        if self._halt.wait(seconds):
-            raise TransientError("The sync was stopped while it waited for Drift. Run it again.")
 
 
 class _Response(NamedTuple):
@@ -199,7 +200,7 @@ class _TooMuch(Exception):
 
 class _Session(LimiterSession):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never look at where a response redirects: requests would fail on an address that is malformed."""
+        """Follow no redirect: the token goes to one host."""
 
 
 class _Bearer(AuthBase):

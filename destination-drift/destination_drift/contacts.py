@@ -7,7 +7,6 @@ is rejected.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -44,7 +43,7 @@ class Contacts:
         empty_values: `write` sends "" for null and "", but never for an email or an external ID.
         unknown_attributes: of columns without an attribute.
         memory: share one between the streams of a run.
-        sleep: waits for Drift's index.
+        sleep: waits for Drift's index; by default `client.wait`, which ends with the run.
 
     Raises:
         ConfigError: columns have no attribute or one that only Drift sets. Also from `write`, if Drift accepts values
@@ -64,11 +63,11 @@ class Contacts:
         unknown_attributes: UnknownAttributes,
         warn: Callable[[str], None],
         memory: Memory | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._client, self._matching, self._mode = client, matching, mode
         self._on_ambiguous, self._empty_values, self._unknown = on_ambiguous, empty_values, unknown_attributes
-        self._warn, self._sleep = warn, sleep
+        self._warn, self._sleep = warn, sleep or client.wait
         self._types = {**attributes, **_OWN}
         self._columns = self._checked(columns)
         self._memory = memory or Memory()
@@ -155,7 +154,8 @@ class Contacts:
         values: dict[str, Any] = {}
         email, external_id = email_of(mapped), external_id_of(mapped)
         if email is not None:
-            values["email"] = email
+            # A look-up in lowercase finds it whatever its spelling in later rows, even after a restart.
+            values["email"] = email.lower()
         if external_id is not None:
             values["externalId"] = mapped["externalId"] if isinstance(mapped["externalId"], int) else external_id
             if email is not None and external_id.lower() == email.lower() and not self._warned_of_guessable:

@@ -197,8 +197,6 @@ class Erasures:
             return False
         if known[0] != request.address_hash or (known[1] == "allowed") != request.allows:
             raise Rejected("not_approved", "request_id")
-        if known[1] == "accepted":
-            self._addresses[request.id] = request.email
         return known[1] not in ("started", "refused")
 
     # Drift and the ledger

@@ -33,14 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A thread waits for the signal, so that it never interrupts a row.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         Thread(target=_stop_at_signal, args=(destination,), daemon=True).start()
-    try:
-        # Not sys.stdin, and never closed: both would wait for the thread that reads it.
-        code = run(given, destination, output, open(sys.stdin.fileno(), "rb", closefd=False))  # noqa: SIM115
-    except BrokenPipeError:
-        # Nobody reads the messages any more. Python would complain when it flushes standard output.
-        sys.stdout = None
-        code = 1
-    sys.exit(code)
+    # Not sys.stdin, and never closed: both would wait for the thread that reads it.
+    sys.exit(run(given, destination, output, open(sys.stdin.fileno(), "rb", closefd=False)))  # noqa: SIM115
 
 
 def run(given: argparse.Namespace, destination: DestinationDrift, output: Output, lines: Iterable[bytes]) -> int:
@@ -59,7 +53,7 @@ def run(given: argparse.Namespace, destination: DestinationDrift, output: Output
     except OutcomeUnknown:
         output.error("transient_error", "Drift did not say whether it applied a request. Run the sync again.")
     except BrokenPipeError:
-        raise
+        return 1  # Nobody reads the messages any more.
     except Exception as error:
         # The text of an exception may be a value of a row; where it was raised is code.
         where = "".join(traceback.format_tb(error.__traceback__))

@@ -10,7 +10,9 @@ import sys
 import sysconfig
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from destination_tests import (
@@ -102,13 +104,37 @@ def test_nothing_acknowledged_is_lost_by_a_kill(sandbox: Sandbox, people: list[i
     assert names(sandbox, *people) == expected
 
 
+class MalformedHeaders(BaseHTTPRequestHandler):
+    """A Drift without contacts, which sends a header that is none. urllib3 logs it with the URL."""
+
+    def do_GET(self) -> None:
+        body = b'{"data": {"properties": []}}' if self.path.startswith("/contacts/attributes") else b'{"data": []}'
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nno header\r\n\r\n" % len(body) + body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+def test_libraries_log_nothing(tmp_path: Path) -> None:
+    """Their log lines would contain the URL of a look-up, with the email address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), MalformedHeaders) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        given = config(f"http://127.0.0.1:{server.server_port}", match_by="email")
+        process = start(tmp_path, given, catalog(destination_sync_mode="update", columns=["email"]))
+        send(process, record(email=OF_A_PERSON["email"]), state(1))
+        run = ended(process)
+        server.shutdown()
+    assert run.stats == [(0, 1)]
+    assert run.logs("WARN") == ["Row 1 of the stream contact was rejected: no_match, email."]
+    assert [message["type"] for message in run.messages] == ["LOG", "STATE", "LOG"]
+
+
 def test_a_platform_that_is_gone_ends_the_run_quietly(tmp_path: Path) -> None:
     """If nobody reads the output, the process ends with 1 and prints no traceback."""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, FOLDER / "main.py", "spec"], stdout=write, stderr=subprocess.PIPE, timeout=60
-    )
+    command = [sys.executable, FOLDER / "main.py", "check", "--config", tmp_path / "missing.json"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
 

@@ -115,7 +115,14 @@ def test_a_catalog_that_cannot_be_written_is_an_error(given: Any, message: str) 
 def test_discover_offers_what_can_be_set() -> None:
     """Operations have the attributes with their types, without those that only Drift sets."""
     types = {"plan": "STRING", "seats": "NUMERIC", "trial": "BOOLEAN", "renewed": "DATETIME", "_version": "STRING"}
-    types |= {"last_active": "DATETIME", "tags": "STRING", "events": "STRING", "odd": "SOMETHING"}
+    types |= {
+        "last_active": "DATETIME",
+        "last_name": "STRING",
+        "last_page_title": "STRING",
+        "tags": "STRING",
+        "events": "STRING",
+        "odd": "SOMETHING",
+    }
     found = [DestinationOperation(**operation) for operation in operations(types)]
     offered = [("contact", "append_dedup"), ("contact", "update")]
     offered += [("audience_member", "append_dedup"), ("audience_member", "soft_delete")]
@@ -126,6 +133,6 @@ def test_discover_offers_what_can_be_set() -> None:
         assert set(one.json_schema["properties"]) == {"email", "externalId", "id", "member"}
     for one in found[:2]:
         properties = one.json_schema["properties"]
-        assert set(properties) == {"plan", "seats", "trial", "renewed", "odd", "email", "externalId", "id"}
+        assert set(properties) == {"plan", "seats", "trial", "renewed", "odd", "last_name", "email", "externalId", "id"}
         assert properties["renewed"] == {"type": ["string", "null"], "format": "date-time"}
         assert properties["odd"] == {"type": ["string", "null"]}

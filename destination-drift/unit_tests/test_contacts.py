@@ -51,7 +51,7 @@ class World:
             "unknown_attributes": "fail",
         }
         return Contacts(
-            self.client, matching=matching, warn=self.warnings.append, sleep=self.sleep, **(chosen | settings)
+            self.client, matching=matching, warn=self.warnings.append, **({"sleep": self.sleep} | chosen | settings)
         )
 
     def sleep(self, seconds: float) -> None:
@@ -455,7 +455,7 @@ def test_another_spelling_finds_a_contact_of_this_run(world: World) -> None:
     world.sandbox.faults = [Fault("/contacts", "answer_lost", method="POST")]
     assert world.write(contacts, email="Ada@example.com") is True
     assert world.write(contacts, email=ADA, externalId="a-1") is True
-    assert world.everybody() == [{"email": "Ada@example.com", "externalId": "a-1"}]
+    assert world.everybody() == [{"email": ADA, "externalId": "a-1"}]
 
 
 def test_what_was_fetched_before_a_lost_response_is_not_used(world: World) -> None:
@@ -583,6 +583,13 @@ def test_an_email_that_is_taken_but_not_found_is_not_used_again(world: World, st
     for row in ({"email": ADA}, {"email": ADA, "externalId": "a-1"}, {"email": ADA.upper()}):
         assert world.write(contacts, **row) == ("duplicate_unresolved", None)
     assert world.everybody() == [{"email": ADA}]
+
+
+def test_a_wait_for_drifts_index_ends_with_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contacts wait like the client, whose waits end when the run does."""
+    monkeypatch.setattr(world.client, "wait", world.sleep)
+    world.write(world.contacts(sleep=None), email=ADA)
+    assert world.waits[-1] == 0
 
 
 # Columns

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
 from destination_tests import config
+from hypothesis import strategies as st
 
 from destination_drift.catalog import ERASURE_COLUMNS
 from destination_drift.client import Client
@@ -27,6 +31,7 @@ from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Fault, Options, Sandbox
 TOKENS = {"made-up-token": ALL_SCOPES + WRITE_SCOPES}
 OPTIONS = Options(rate_limit=None, tokens=TOKENS, email_case="insensitive", erasure_delay=0)
 SETTINGS = DestinationDrift(Output(io.BytesIO())).settings(config(audit_key="made-up-key-of-hashes"))
+EXAMPLES, SEED = int(os.environ.get("HISTORIES") or 20), int(os.environ.get("HISTORIES_SEED") or 0)
 ADA, BEN = "ada@example.com", "ben@example.com"
 
 
@@ -50,6 +55,7 @@ class World:
         self.now = self.drift.now
         self.logs: list[str] = []
         self.waits: list[float] = []
+        self.outcomes_of_rows: dict[int, Any] = {}
         self.passes: Callable[[float], None] = lambda seconds: self.drift.advance()
         self.settings = replace(SETTINGS, ledger_directory=folder / "ledger")
         init_ledger(self.settings)
@@ -66,7 +72,7 @@ class World:
             Client(self.sandbox.url, credentials, lambda _: None, rate=1_000, halt=_Never(), dry_run=dry_run),
             self.ledger,
             replace(SETTINGS.erasure, **erasure),
-            {name: name for name in ERASURE_COLUMNS},
+            {"mail": "email", **{name: name for name in ERASURE_COLUMNS}},
             log=lambda level, text: self.logs.append(f"{level} {text}"),
             memory=Memory(),
             wait=self.wait,
@@ -87,7 +93,7 @@ class World:
     def sync(self, *rows: dict[str, Any], finish: bool = True, **settings: Any) -> list[Any]:
         """Write rows as one sync; return whether each was written, or the code and field of its rejection."""
         erasures = self.erasures(**settings)
-        outcomes: dict[int, Any] = {}
+        self.outcomes_of_rows = outcomes = dict[int, Any]()
         for is_last in (False, True):
             for number, data in enumerate(rows, 1):
                 row = Row("erasure_request", number, data)
@@ -167,6 +173,7 @@ NOT_IN_ORDER: list[tuple[dict[str, Any], str, str]] = [
     ({"approved_by": "n/a"}, "not_approved", "approved_by"),
     ({"approved_by": "yes"}, "not_approved", "approved_by"),
     ({"approved_by": "-"}, "not_approved", "approved_by"),
+    ({"approved_by": "y"}, "not_approved", "approved_by"),
     ({"approved_by": "??"}, "not_approved", "approved_by"),
     ({"approved_by": True}, "not_approved", "approved_by"),
     ({"approved_by": 1}, "not_approved", "approved_by"),
@@ -183,6 +190,11 @@ NOT_IN_ORDER: list[tuple[dict[str, Any], str, str]] = [
     ({"approved_by": "Ann Mary Lee"}, "not_approved", "approved_by"),
     ({"approved_by": "ann.lee@example.com"}, "not_approved", "approved_by"),
     ({"approved_by": "Bob Ray <ann.lee+approvals@example.com>"}, "not_approved", "approved_by"),
+    (
+        {"requested_by": "ann.lee+a@example.com", "approved_by": "ann.lee+b@example.com"},
+        "not_approved",
+        "approved_by",
+    ),
     ({"requested_at": None}, "not_approved", "requested_at"),
     ({"approved_at": ""}, "not_approved", "approved_at"),
     ({"approved_at": "yesterday"}, "wrong_type", "approved_at"),
@@ -211,6 +223,7 @@ NOT_IN_ORDER: list[tuple[dict[str, Any], str, str]] = [
     ({"allow": "maybe"}, "wrong_type", "allow"),
     ({"alow": True}, "unknown_attribute", "alow"),
     ({"Email": BEN}, "unknown_attribute", "Email"),
+    ({"mail": BEN}, "unknown_attribute", "mail"),
 ]
 
 
@@ -412,9 +425,12 @@ def test_a_request_survives_a_kill_before_or_after_it_was_sent(
     assert (world.drift.contact(contact) is None) == is_sent
     assert world.outcomes == [("R-1", "started", json.dumps([contact]), 1)]
     world.restart()
+    began = world.now
     world.now += DAY
     assert world.sync(world.row()) == [True]
     assert world.outcomes == [("R-1", "no longer found", None, 1)]
+    with world.ledger.transaction() as rows:
+        assert rows.execute("SELECT started_at FROM erasures").fetchall() == [(began,)]
     assert world.erased == [ADA] * (2 if is_sent else 1)
 
 
@@ -482,6 +498,18 @@ def test_a_contact_that_only_the_address_finds_keeps_the_request_open(world: Wor
     assert world.outcomes == [("R-1", "accepted", "[]", 0)]
 
 
+@pytest.mark.parametrize("data", [None, {}, [], "gone"], ids=str)
+def test_drift_may_say_in_other_ways_that_a_contact_is_gone(world: World, data: Any) -> None:
+    """A contact that is empty, or 410 Gone, counts as 404 does."""
+    world.sandbox.options = replace(OPTIONS, erasure_delay=10_000)
+    path = f"/contacts/{world.drift.add_contact(email=ADA)}"
+    world.sync(world.row(), confirm_within_minutes=0)
+    empty = Fault(path, "body", change=lambda _: {"data": data})
+    world.sandbox.faults = (Fault(path, "gone") if data == "gone" else empty,)
+    world.sync()
+    assert world.outcomes[0][1] == "no longer found"
+
+
 @pytest.mark.parametrize("fault", ["html_404", "error_body", "html", "status"])
 def test_a_gateway_confirms_nothing(world: World, fault: str) -> None:
     """Only Drift's own answer shows that there is no such contact."""
@@ -534,7 +562,7 @@ def test_an_erased_address_does_not_come_back(world: World) -> None:
     allow = {"request_id": "A-1", "allow": True}
     assert world.sync(world.row(**allow, approved_by="ann lee")) == [("not_approved", "approved_by")]
     assert is_suppressed(world, ADA)
-    assert world.sync(world.row(**allow)) == [True]
+    assert world.sync(world.row(**allow), protected_domains=["example.com"]) == [True]
     assert not is_suppressed(world, ADA)
     assert world.erased == [ADA]
     with world.ledger.transaction() as rows:
@@ -558,10 +586,99 @@ def test_an_erased_contact_is_no_member_any_more(world: World) -> None:
     """The memory of audiences forgets the contact once it is no longer found."""
     contact = world.drift.add_contact(email=ADA)
     with world.ledger.transaction() as rows:
-        rows.executemany("INSERT INTO members VALUES ('trial', ?, 'hash', 1)", [(contact,), (7,)])
+        rows.executemany(
+            "INSERT INTO members (audience, contact_id, key_hash, added_at) VALUES ('trial', ?, '', 1)",
+            [(contact,), (7,)],
+        )
     world.sync(world.row())
     with world.ledger.transaction() as rows:
         assert rows.execute("SELECT contact_id FROM members").fetchall() == [(7,)]
+
+
+ROWS = st.fixed_dictionaries(
+    {
+        "request_id": st.sampled_from(("R-1", "R-2", "R-3")),
+        "email": st.sampled_from((ADA, BEN, ADA.upper())),
+        "approved_by": st.sampled_from(("Bob Ray", "Bob Ray", "Bob Ray", "ann lee", None)),
+        "allow": st.sampled_from((None, None, True)),
+    }
+)
+KILLS = st.one_of(st.none(), st.tuples(st.sampled_from(("before", "sent", "accepted")), st.integers(1, 2)))
+
+
+@hypothesis.settings(
+    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+@hypothesis.seed(SEED)
+@hypothesis.given(syncs=st.lists(st.tuples(st.lists(ROWS, max_size=4), KILLS), min_size=2, max_size=6))
+def test_any_history_erases_only_who_was_approved(sandbox: Sandbox, syncs: Any) -> None:
+    """Whatever comes again or is killed: a request is sent once, and again only after a kill.
+
+    Whoever comes back is not erased without a new request. The address is suppressed until two people allow it.
+    """
+    with TemporaryDirectory() as folder:
+        world = World(sandbox, Path(folder))
+        suppressed = {ADA: False, BEN: False}
+        for requests, kill in syncs:
+            contacts = {email: world.drift.add_contact(email=email) for email in (ADA, BEN)}
+            rows = [world.row(**request) for request in requests]
+            before = len(world.erased)
+            is_killed = kill is not None and sync_is_killed(world, rows, *kill)
+            if kill is None:
+                world.sync(*rows, max_per_sync=2)
+            erased = world.erased[before:]
+            # The row without an outcome is the one that was killed; the next ones were not begun.
+            carried_out = []
+            for number, row in enumerate(rows, 1):
+                outcome = world.outcomes_of_rows.get(number)
+                if outcome in (True, None):
+                    assert row["approved_by"] == "Bob Ray"
+                    suppressed[row["email"].lower()] = not row["allow"]
+                    carried_out += [] if row["allow"] else [row["email"]]
+                if outcome is None:
+                    assert is_killed
+                    break
+            assert erased == (carried_out[:-1] if is_killed and kill[0] == "before" else carried_out)
+            assert len(erased) <= 2
+            gone = {email for email, contact in contacts.items() if world.drift.contact(contact) is None}
+            assert gone == {email.lower() for email in erased}
+            assert {email: is_suppressed(world, email) for email in suppressed} == suppressed
+            world.restart()
+        with world.ledger.transaction() as table:
+            sent_for = table.execute("SELECT count(*) FROM erasures WHERE outcome <> 'allowed'").fetchone()[0]
+        assert len(world.erased) <= sent_for + sum(kill is not None for _, kill in syncs)
+        world.ledger.close()
+
+
+def sync_is_killed(world: World, rows: list[dict[str, Any]], point: str, number: int) -> bool:
+    """Run a sync that is killed at a point of its n-th request, if it sends so many."""
+    send, accepted = Client.send, Erasures._set
+    sent = 0
+
+    def kill_at(here: str) -> None:
+        if (point, number) == (here, sent):
+            raise Crash
+
+    def sending(*args: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        kill_at("before")
+        answer = send(*args)
+        kill_at("sent")
+        return answer
+
+    def accepting(*args: Any) -> None:
+        accepted(*args)
+        kill_at("accepted")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Client, "send", sending)
+        patched.setattr(Erasures, "_set", accepting)
+        try:
+            world.sync(*rows, finish=False, max_per_sync=2)
+        except Crash:
+            return True
+    return False
 
 
 def test_no_log_line_has_more_than_the_request_id(world: World) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +81,7 @@ class Started:
         brake: int = 100,
         dry: bool = False,
         held: Sequence[StreamKey] = (),
+        directory: Path | None = None,
         **others: Target,
     ) -> None:
         self.file = io.BytesIO()
@@ -86,7 +89,7 @@ class Started:
         targets = {(None, name): target for name in streams or ("contact",)}
         targets |= {(None, name): other for name, other in others.items()}
         self.halt = threading.Event()
-        rejects = Rejects(None, {}, output)
+        rejects = Rejects(directory, {}, output)
         self.flow = Flow(targets, output, rejects, Brake(brake), workers=4, halt=self.halt, held=held, dry_run=dry)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(lines,), daemon=True)
@@ -152,6 +155,41 @@ def test_rows_that_share_a_key_are_written_in_order() -> None:
     assert [value[0] for value in target.written if value[0].isdigit()] == ["1", "2", "3", "4"]
 
 
+def test_a_row_waits_in_every_lane() -> None:
+    """A row that is the first with its id still waits for an earlier row with its email address."""
+    target = Target(keys=("id", "email"))
+    first, second = target.hold(1), target.hold(2)
+
+    def lines() -> Iterator[str]:
+        yield from (record(1, email="a@example.com"), record(2, email="b@example.com"))
+        yield record(1, email="b@example.com", value="both")
+        wait_until(lambda: target.written == [1])
+        yield record(3, value="other")
+
+    started = Started(target, lines())
+    wait_until(target.started[2].is_set)
+    first.set()
+    wait_until(lambda: "other" in target.written)
+    second.set()
+    started.ended()
+    assert target.written == [1, "other", 2, "both"]
+
+
+@pytest.mark.parametrize("between", [(1, "b@example.com"), (2, "a@example.com")])
+def test_only_neighbors_are_folded(between: tuple[int, str]) -> None:
+    """A row that shares one key with its neighbors keeps them apart, whichever key it is."""
+    target = Target(keys=("id", "email"))
+    folded: list[list[int]] = []
+    target.fold = lambda rows: folded.append([row.number for row in rows])
+    gate = target.hold(1)
+    lines = [record(1, email="a@example.com"), record(between[0], email=between[1]), record(1, email="a@example.com")]
+    started = Started(target, lines)
+    wait_until(lambda: started.flow.counts[KEY].rows == 3)
+    gate.set()
+    started.ended()
+    assert folded == []
+
+
 def test_waiting_rows_with_the_same_keys_are_folded() -> None:
     """Rows behind a row that is being written become one; each of them is settled."""
     target = Target()
@@ -195,9 +233,10 @@ def test_a_state_of_a_stream_does_not_wait_for_another_stream() -> None:
     assert started.ended().at == ["b", "a", "all"]
 
 
-def test_the_reader_waits_while_too_much_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [("MOST_ROWS", 10), ("MOST_BYTES", 1_100)], ids=lambda limit: limit[0])
+def test_the_reader_waits_while_too_much_is_in_memory(limit: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """No more rows or bytes than allowed are read ahead of the rows that are settled; a larger row passes alone."""
-    monkeypatch.setattr(module, "MOST_ROWS", 10)
+    monkeypatch.setattr(module, *limit)
     target = Target()
     settled_at_reading = []
 
@@ -208,7 +247,7 @@ def test_the_reader_waits_while_too_much_is_in_memory(monkeypatch: pytest.Monkey
         assert ready.wait(30)
         for number in range(200):
             settled_at_reading.append(number - started.flow.counts[KEY].written)
-            yield record(number, text="x" * (module.MOST_BYTES + 1 if number == 50 else 1))
+            yield record(number, text="x" * (9_000_000 if number == 50 else 10))
 
     started = Started(target, lines())
     ready.set()
@@ -317,6 +356,22 @@ def test_too_many_rejects_end_the_run() -> None:
     assert isinstance(started.error, ConfigError)
     assert ran.stats == [(0, 1)]
     assert ran.logs("WARN") == ["Row 1 of the stream contact was rejected: no_match."]
+
+
+def test_a_rejected_row_is_on_disk_before_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is synchronized before the state goes out, not after."""
+    printed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _: printed.append(started.file.getvalue().count(b'"STATE"')))
+    ready = threading.Event()
+
+    def lines() -> Iterator[str]:
+        assert ready.wait(30)
+        yield from (record(1, bad=True), state(1), state(2))
+
+    started = Started(Target(), lines(), directory=tmp_path)
+    ready.set()
+    assert started.ended().at == [1, 2]
+    assert printed == [0]
 
 
 def test_a_dry_run_acknowledges_nothing() -> None:
