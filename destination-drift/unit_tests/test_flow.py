@@ -80,8 +80,8 @@ class Started:
         *streams: str,
         brake: int = 100,
         dry: bool = False,
-        directory: Path | None = None,
         held: Sequence[StreamKey] = (),
+        directory: Path | None = None,
         **others: Target,
     ) -> None:
         self.file = io.BytesIO()
