@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from destination_drift.client import Client
 from destination_drift.contacts import READ_BACK_EVERY, WAITS, Contacts, Vanished
 from destination_drift.convert import converted, is_empty
-from destination_drift.errors import ConfigError, Later, Rejected, WouldWrite
+from destination_drift.errors import ConfigError, Later, Rejected
 from destination_drift.ledger import Ledger
 from destination_drift.matching import MATCHED, Contact, Memory, keys_of
 from destination_drift.rows import Row
@@ -88,19 +88,18 @@ class Audience(Contacts):
         # Rows that were postponed, and their keys.
         self._late: set[int] = set()
         self._late_keys: set[Any] = set()
-        # Of a mirror: the contacts among the rows, those that are new in the ledger, and hashes of the keys of rejected
-        # rows.
+        # Of a mirror: contacts among the rows, contacts that are new in the ledger, and hashed keys of rejected rows.
         self._listed: set[int] = set()
         self._added: set[int] = set()
         self._rejected: set[str] = set()
-        self._rows = self._accepted = 0
+        self._rows = self._rejections = 0
 
     def lane_keys(self, row: Row) -> frozenset[str]:
         self._rows += 1
         try:
             return super().lane_keys(row)
         except Rejected:
-            self._spare(value for name, value in self._mapped(row).items() if name != "member")
+            self._reject(value for name, value in self._mapped(row).items() if name != "member")
             raise
 
     def fold(self, rows: Sequence[Row]) -> Row | None:
@@ -115,18 +114,13 @@ class Audience(Contacts):
             if is_first_time and keys & self._late_keys:
                 self._postpone(row, keys)
         try:
-            changed = super().write(row)
+            return super().write(row)
         except Rejected as rejected:
-            self._spare(value for _, value in keys)
             with self._lock:
                 if rejected.code == "no_match" and is_first_time and len(self._late) < MOST_LATE:
                     self._postpone(row, keys)
+            self._reject(value for _, value in keys)
             raise
-        except WouldWrite:
-            self._accept()
-            raise
-        self._accept()
-        return changed
 
     def finish(self) -> None:
         """Remove the members that are not among the rows of a mirror."""
@@ -171,14 +165,11 @@ class Audience(Contacts):
         self._late_keys |= keys
         raise Later
 
-    def _accept(self) -> None:
+    def _reject(self, keys: Iterable[Any]) -> None:
+        """Count a rejected row, and let a mirror not remove the member that it is about."""
         with self._lock:
-            self._accepted += 1
-
-    def _spare(self, keys: Iterable[Any]) -> None:
-        """Let a mirror not remove the member that a rejected row is about."""
-        if self._ledger:
-            with self._lock:
+            self._rejections += 1
+            if self._ledger:
                 self._rejected.update(self._ledger.hashed(str(key)) for key in keys if not is_empty(key))
 
     # Contacts
@@ -275,12 +266,11 @@ class Audience(Contacts):
     def _check(self, leaving: set[int], groups: Sequence[set[int]]) -> None:
         """Raise an error if somebody would be removed who should perhaps stay."""
         limits = self._audience
-        rejected = self._rows - self._accepted
         reason = None
         if not self._listed and not limits.allow_empty:
             reason = "the stream has no member. Correct the source, or set allow_empty"
-        elif rejected * 100 > MOST_REJECTED_PERCENT * self._rows:
-            reason = f"{rejected} of {self._rows} rows were rejected. Correct the rows"
+        elif self._rejections * 100 > MOST_REJECTED_PERCENT * self._rows:
+            reason = f"{self._rejections} of {self._rows} rows were rejected. Correct the rows"
         elif len(leaving) > limits.max_removed:
             reason = f"max_removed is {limits.max_removed}. Correct the source, or raise max_removed for a sync"
         elif any(len(group & leaving) * 100 > limits.max_removed_percent * len(group) for group in groups):

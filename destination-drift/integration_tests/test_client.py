@@ -231,7 +231,7 @@ def test_a_dry_run_sends_no_write(sandbox: Sandbox, connect: Callable[..., Clien
 
 
 def test_a_halt_ends_a_wait(sandbox: Sandbox, connect: Callable[..., Client]) -> None:
-    """Nothing waits for Drift after the run has ended."""
+    """Nothing waits for Drift after the run has ended, and no further request is sent."""
     halt = Event()
     halt.set()
     sandbox.faults = [Fault("/contacts", "status", status=429, retry_after=600)]
@@ -239,3 +239,4 @@ def test_a_halt_ends_a_wait(sandbox: Sandbox, connect: Callable[..., Client]) ->
     with pytest.raises(TransientError, match="stopped"):
         connect(halt=halt).get("/contacts", QUERY)
     assert time.monotonic() - begun < 300
+    assert sandbox.journal.count() == 0

@@ -93,6 +93,17 @@ def test_one_reason_for_all_rows_at_the_beginning_stops_the_run() -> None:
         brake.count("no_match")
 
 
+def test_rows_that_were_postponed_are_compared_with_all_rows() -> None:
+    """They come together at the end, where most of them are rejected; a fifth of all rows may be."""
+    brake = Brake(20)
+    for _ in range(rejects.WINDOW):
+        brake.count(None, late=False)
+    for _ in range(125):
+        brake.count("no_match", late=True)
+    with pytest.raises(ConfigError, match=r"^126 of 626 rows were rejected after they were tried again, .* no_match"):
+        brake.count("no_match", late=True)
+
+
 def test_zero_percent_accepts_no_rejected_row_and_a_hundred_all() -> None:
     """The two ends of the setting are exact."""
     strict, lenient = Brake(0), Brake(100)

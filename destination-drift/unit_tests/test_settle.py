@@ -66,6 +66,18 @@ def test_a_state_of_all_streams_waits_for_the_rows_of_all(acks, sent) -> None:
     assert sent[1:] == [("again", 1, 0)]
 
 
+def test_a_stream_that_is_held_sends_nothing_before_it_is_released(acks, sent) -> None:
+    """Neither its states nor those of all streams go out; the states of other streams do."""
+    acks.hold(A)
+    acks.settled(A, acks.opened(A), rejected=False)
+    acks.state(message(1, "a"))
+    acks.state(message("all", None))
+    acks.state(message(1, "b"))
+    assert [value for value, *_ in sent] == [1]
+    acks.release(A)
+    assert [value for value, *_ in sent] == [1, 1, "all"]
+
+
 def test_a_state_without_rows_before_it_goes_out_at_once(acks, sent) -> None:
     """States of a stream without rows wait for nothing, and each of them is sent."""
     acks.opened(B)
