@@ -115,7 +115,7 @@ class Flow:
                 self._end.wait_for(lambda: self._stop_asked or not self._running)
             grace = time.monotonic() + (SHORTEST_GRACE if self._stop_asked else LONGEST_GRACE)
             if self._stop_asked:
-                self._end.wait_for(lambda: self._error or not self._states or not self._rows, SHORTEST_GRACE)
+                self._end.wait_for(lambda: self._error or not self._states, SHORTEST_GRACE)
             self._close()
             if not self._rows:
                 # What follows the last row does not wait for Drift any longer.

@@ -451,6 +451,20 @@ def test_a_postponed_row_is_written_after_all_others() -> None:
     assert (started.error, late.first, late.written, late.finished) == (None, [1, 2], [1], 1)
 
 
+def test_a_postponed_fold_postpones_each_row() -> None:
+    """Rows that were folded are offered one by one before they are written after all others."""
+    target = Postponing()
+    target.fold = lambda rows: Row("contact", 99, {"id": 1})
+    gate = target.hold(1)
+    target.first.append(1)
+    started = Started(target, [record(1), record(1, value="a"), record(1, value="b"), state(1)])
+    assert target.started[1].wait(30)
+    wait_until(lambda: started.flow.counts[KEY].rows == 3)
+    gate.set()
+    assert started.ended().stats == [(3, 0)]
+    assert (target.first, target.written) == ([1, 99, 2, 3], [1, "a", "b"])
+
+
 @pytest.mark.parametrize("end", [[status("INCOMPLETE")], ["not JSON"], [record(1, "unknown")]])
 def test_postponed_rows_of_incomplete_input_are_not_written(end: list[str]) -> None:
     """Nothing of them is acknowledged, so that they are sent again."""
