@@ -518,7 +518,7 @@ def test_a_gateway_confirms_nothing(world: World, fault: str) -> None:
     world.sync(world.row(), confirm_within_minutes=0)
     path, times = f"/contacts/{contact}", None
     world.sandbox.faults = {
-        "html_404": (Fault(path, "status", status=404, body="html", times=times),),
+        "html_404": (Fault(path, "status", status=404, body="html"),),
         "error_body": (Fault(path, "error_body", times=times),),
         "html": (Fault(path, "html"),),
         "status": (Fault(path, "status", status=400, times=times),),
