@@ -307,6 +307,14 @@ def test_a_member_that_drift_does_not_release_stays_in_the_ledger(world: World) 
     assert world.marks == list(range(2, 10))
 
 
+def test_a_contact_that_drift_does_not_mark_is_no_member(world: World) -> None:
+    """If somebody else marks it later, a mirror leaves it alone."""
+    world.sandbox.faults = [Fault(f"/contacts/{world.people[0]}", "status", method="PATCH", status=400)]
+    run = world.mirror(0, 1)
+    assert run.logs("WARN") == ["Row 1 of the stream vip was rejected: refused_by_drift, HTTP 400."]
+    assert world.ledger == [(1, True)]
+
+
 def test_a_dry_run_of_a_mirror_changes_nothing(world: World) -> None:
     """Neither Drift nor the ledger changes; the log has the numbers."""
     world.mirror(*range(9))
