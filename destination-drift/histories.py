@@ -331,7 +331,7 @@ class _Told:
             self._acknowledged(message["state"], found)
         elif message["type"] == "TRACE":
             error = message["trace"]["error"]
-            self.errors.append((error["failure_type"], error["message"] + error.get("stack_trace", "")))
+            self.errors.append((error["failure_type"], error["message"] + (error["stack_trace"] or "")))
         elif message["type"] == "LOG":
             words = message["log"]["message"].split()
             if words[0] == "Row":
