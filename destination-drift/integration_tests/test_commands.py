@@ -57,7 +57,7 @@ def test_discover_lists_the_attributes_of_the_organization(sandbox: Sandbox, tmp
     """Custom attributes of the local Drift are offered for contacts."""
     run = run_here(tmp_path, "discover", config(sandbox.url))
     (message,) = run.of("DESTINATION_CATALOG")
-    first, _ = message["destination_catalog"]["operations"]
+    first, *_ = message["destination_catalog"]["operations"]
     assert {"email", "plan", "seats"} <= set(first["json_schema"]["properties"])
 
 

@@ -45,6 +45,7 @@ class World:
     Attributes:
         passes: what happens during a wait.
         now: the clock of the destination.
+        memory: what the other rows of the syncs have taught.
     """
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
@@ -53,6 +54,7 @@ class World:
         sandbox.options, sandbox.faults = OPTIONS, ()
         sandbox.journal.clear()
         self.now = self.drift.now
+        self.memory = Memory()
         self.logs: list[str] = []
         self.waits: list[float] = []
         self.outcomes_of_rows: dict[int, Any] = {}
@@ -74,7 +76,7 @@ class World:
             replace(SETTINGS.erasure, **erasure),
             {"mail": "email", **{name: name for name in ERASURE_COLUMNS}},
             log=lambda level, text: self.logs.append(f"{level} {text}"),
-            memory=Memory(),
+            memory=self.memory,
             wait=self.wait,
             dry_run=dry_run,
             now=lambda: self.now,
@@ -318,6 +320,18 @@ def test_a_request_that_comes_again_is_not_sent_again(world: World) -> None:
     assert (world.erased, bool(world.drift.contact(back))) == ([ADA], True)
 
 
+def test_every_contact_with_the_address_is_looked_for(world: World) -> None:
+    """In both spellings, and also those that this sync wrote and look-ups do not find yet."""
+    world.sandbox.options = replace(OPTIONS, email_case="sensitive", erasure_delay=10_000)
+    written, *others = (world.drift.add_contact(email=email) for email in (ADA, ADA, ADA.upper()))
+    world.sync(world.row(email=ADA.upper()), finish=False)
+    world.drift.deindex_contact(written)
+    world.memory.remember(written, {"email": BEN})
+    world.drift.update_contact(written, email=BEN)
+    world.sync(world.row(request_id="R-2", email=BEN), finish=False)
+    assert [json.loads(one[2]) for one in world.outcomes] == [[written, *others], [written]]
+
+
 def test_many_contacts_are_for_a_person_to_look_at(world: World) -> None:
     """21 contacts with one address are not erased, 20 are."""
     contacts = [world.drift.add_contact(email=ADA) for _ in range(21)]
@@ -474,6 +488,8 @@ def test_a_newer_contact_is_reported_and_kept(world: World) -> None:
 
     def passes(seconds: float) -> None:
         if seconds == 1:
+            world.drift.add_contact(email=ADA)
+        elif seconds == 4:
             world.drift.advance(20)
             world.drift.add_contact(email=ADA)
 
