@@ -2,7 +2,7 @@
 # each package is checked against its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo erd test serve prove bench format lock clean \
+.PHONY: help demo demo-destination erd test serve prove bench format lock clean \
 	sbom newest mutants lock-pyairbyte test-pyairbyte lock-recipes test-recipes lock-validators validators \
 	lint types yaml audit unit integration standard unit-3.13
 .SUFFIXES:
@@ -36,12 +36,15 @@ PYTHON_3_13 ?= python3.13 python3 \
 headline = @printf '\n== %s\n' '$(1)'
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2} \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} \
 		/^test:/ {steps = $$0; gsub(/^test: *| *##.*/, "", steps)} \
 		END {printf "  The steps of test, each a target too: %s\n", steps}' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## archive the local Drift in DuckDB, compare every row and write a report
 	@$(PY) -m tools.demo
+
+demo-destination: .venv/ready ## write a DuckDB table of 1,000 people to the local Drift, with an audience and an erasure
+	@$(PY) -m tools.demo.destination
 
 test: lint types yaml audit unit integration standard unit-3.13 ## run everything that CI runs
 	$(call headline,All passed)

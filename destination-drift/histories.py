@@ -120,7 +120,7 @@ class World:
         values = dict(zip(fields, given["values"], strict=True))
         if self.matching == "external_id_then_email" and kinds != "both":
             # Rows without a common key are written in any order.
-            values[fields[kinds == "email"]] = None
+            values[fields[kinds == "email"]] = "absent"
         row = Item(STREAMS[given["stream"]], keys | {name: v for name, v in values.items() if v != "absent"}, number)
         if given["bad"] == "value":
             row.data["seats" if given["stream"] == 0 else "name"] = ["many"]

@@ -348,16 +348,36 @@ class _Server(uvicorn.Server):
         self.ready = threading.Event()
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.ready.set()
 
+    async def main_loop(self) -> None:
+        # Without uvicorn's polling, which would delay the end of each test.
+        await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
+
     def stop(self) -> None:
-        self.should_exit = True
         if self._loop:
-            self._loop.call_soon_threadsafe(self._service.stopping.set)
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._service.stopping.set()
+        self._stopped.set()
 
 
 def _reset(scope: Scope) -> None:

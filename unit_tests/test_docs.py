@@ -13,7 +13,12 @@ from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import 
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 ROOT = Path(__file__).parents[1]
-PAPERS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "tools" / "bench" / "README.md"]
+PAPERS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "destination-drift" / "README.md",
+    ROOT / "tools" / "bench" / "README.md",
+]
 DOCS = ROOT / "docs" / "drift.md"
 MIGRATIONS = ROOT / "docs" / "drift-migrations.md"
 # Airbyte's template, with two additional sections before the IP allow list.

@@ -155,8 +155,6 @@ class Audience(Contacts):
     def _values(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
         is_member = self._audience.mode != "remove"
         if "member" in mapped:
-            if is_empty(mapped["member"]):
-                raise Rejected("wrong_type", "member")
             is_member = bool(converted(mapped["member"], "BOOLEAN", "member"))
         return {self._mark: is_member}
 

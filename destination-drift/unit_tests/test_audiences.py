@@ -121,16 +121,16 @@ def test_rows_remove_members(world: World, method: str) -> None:
 
 def test_a_row_without_a_contact_is_written_again_at_the_end(world: World) -> None:
     """A stream of the same sync may create the contact. Rows about one contact stay in order."""
-    later = [line("vip", email=address(n)) for n in (20, 21, 22)]
-    later.append(line("vip", email=address(21), member=False))
-    created = [line("contact", email=address(n)) for n in (20, 21)]
+    lines = [line("vip", email=address(n)) for n in (20, 21, 22)]
+    lines += [line("contact", email=address(n)) for n in (20, 21)]
+    lines.append(line("vip", email=address(21), member=False))
     given = config(
         world.sandbox.url, match_by="email", audiences=[{"stream": "vip", "name": "vip"}], max_rejected_percent=100
     )
     streams = catalog("vip", "contact", columns=("email", "member"))
     streams["streams"][1]["stream"]["json_schema"]["properties"].pop("member")
     ends = [state(1, "vip"), status("COMPLETE", "vip"), status("COMPLETE", "contact")]
-    run = run_here(world.folder, "write", given, streams, [*later, *created, *ends])
+    run = run_here(world.folder, "write", given, streams, [*lines, *ends])
     assert (run.error, run.stats) == (("", ""), [(3, 1)])
     assert run.logs("WARN") == ["Row 3 of the stream vip was rejected: no_match, email."]
     ids = [one.subject for one in world.drift.writes if one.action == "create"]
@@ -265,13 +265,13 @@ def test_a_mirror_removes_nobody_rather_than_too_many(
 def test_a_refused_list_does_not_pass_at_the_second_attempt(world: World) -> None:
     """A wrong list adds its own rows, but these do not make the limit wider."""
     world.mirror(0, 1)
-    for number in range(10, 22):
+    for number in range(10, 32):
         world.people.append(world.drift.add_contact(email=address(number)))
-    for _ in range(3):
-        run = world.mirror(*range(10, 22))
-        assert (run.error[0], run.at, world.marks) == ("config_error", [], [0, 1, *range(10, 22)])
+    for _ in range(2):
+        run = world.mirror(*range(10, 32))
+        assert (run.error[0], run.at, world.marks) == ("config_error", [], [0, 1, *range(10, 32)])
     run = world.mirror(0, 1)
-    assert "12 of 14 would be removed" in run.error[1]
+    assert "22 of 24 would be removed" in run.error[1]
     assert world.mirror(0, 1, max_removed_percent=100).error == ("", "")
     assert world.marks == [0, 1]
 
@@ -305,6 +305,14 @@ def test_a_member_that_drift_does_not_release_stays_in_the_ledger(world: World) 
     assert world.ledger == [(one, True) for one in range(1, 10)]
     world.mirror(*range(2, 10), max_removed_percent=100)
     assert world.marks == list(range(2, 10))
+
+
+def test_a_contact_that_drift_does_not_mark_is_no_member(world: World) -> None:
+    """If somebody else marks it later, a mirror leaves it alone."""
+    world.sandbox.faults = [Fault(f"/contacts/{world.people[0]}", "status", method="PATCH", status=400)]
+    run = world.mirror(0, 1)
+    assert run.logs("WARN") == ["Row 1 of the stream vip was rejected: refused_by_drift, HTTP 400."]
+    assert world.ledger == [(1, True)]
 
 
 def test_a_dry_run_of_a_mirror_changes_nothing(world: World) -> None:

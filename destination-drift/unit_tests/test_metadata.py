@@ -92,3 +92,12 @@ def test_every_setting_is_described() -> None:
     assert [field["order"] for field in fields.values()] == list(range(len(fields)))
     assert [name for name, field in fields.items() if not (field["title"] and field["description"])] == []
     assert [name for name in (*fields, *SCOPES) if f"`{name}`" not in README and name != "api_url"] == []
+
+
+def test_every_code_of_a_rejected_row_has_a_remedy() -> None:
+    """README.md has a row for each code that a row can be rejected with, and for no other."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "destination_drift").glob("*.py"))
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+) \| (.+) \|$", README.partition("## Rejected rows")[2].partition("## ")[0], re.M
+    )
+    assert sorted(row[0] for row in rows) == sorted(set(re.findall(r'Rejected\(\s*"(\w+)"', code)))

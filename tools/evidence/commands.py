@@ -93,6 +93,17 @@ EVIDENCE = {
             "CONSERVATION_SEED": os.environ.get("CONSERVATION_SEED") or str(secrets.randbelow(1 << 32)),
         },
     ),
+    "destination": Evidence(
+        "The destination",
+        "Random rows, faults, kills and restarts of destination-drift",
+        "Each of 1,000 random histories has up to 24 rows and states, contacts that exist, and runs with faults that"
+        " are cut off, stopped or killed. After each run, what follows the last acknowledged state is sent again. At"
+        " each acknowledged state, Drift has the effect of every row before it that was not reported as rejected. At"
+        " the end, the contacts have the values of the last rows, nobody exists twice, and nothing else was changed."
+        " The property is in destination-drift/histories.py. The test first replays all counterexamples found so far.",
+        _tests("destination-drift/integration_tests/test_property.py", of="HISTORIES=1000 "),
+        {"HISTORIES": "1000", "HISTORIES_SEED": os.environ.get("HISTORIES_SEED") or str(secrets.randbelow(1 << 32))},
+    ),
     "contract": Evidence(
         "The local Drift matches its API description",
         "Random requests to every endpoint, and every field of every schema, against sandbox/openapi.yaml",
