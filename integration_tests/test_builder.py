@@ -306,7 +306,9 @@ def test_what_the_builder_makes_of_the_manifest_reads_the_same(builder: Builder,
         config = access_token(sandbox.url, start_date=days_ago(HISTORY_DAYS + 1))
 
         def asked(code: int) -> Any:
-            counted = Counter((request.method, request.path) for request in sandbox.journal)
+            # Two streams request the list of conversations at the same time, and share the pages that one has already.
+            shared = ENDPOINTS["conversations"]
+            counted = Counter((one.method, one.path) for one in sandbox.journal if one.path != shared)
             sandbox.journal.clear()
             # The number of windows in progress when the first one is refused can vary.
             return set(counted) if code else counted

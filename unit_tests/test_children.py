@@ -531,5 +531,6 @@ def test_child_with_an_older_state_reads_the_first_page_again(drift: Drift, conn
     listed(drift, page)
     states = {"conversations": {STATE: str(NOW - DAY)}, "messages": since(NOW - 60 * DAY)}
     outcome = connector.read("conversations", "messages", states=states)
-    assert_read(outcome, [1, 2], "conversations")
+    # The conversations are listed at the same time, and may see the move or not.
+    assert set(outcome.keys("conversations")) - {6} == {1, 2}
     assert_read(outcome, [1, 2, 3, 4, 5, 6])

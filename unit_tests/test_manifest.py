@@ -189,10 +189,10 @@ def test_no_stream_is_a_data_feed(resolved: dict[str, Any]) -> None:
     assert [node for node in nodes(resolved) if node.get("is_data_feed")] == []
 
 
-def test_streams_with_the_conversation_list_run_in_turn(resolved: dict[str, Any]) -> None:
-    """The conversation list is requested once, so its stream and its children never read it at the same time."""
+def test_children_run_in_turn(resolved: dict[str, Any]) -> None:
+    """The first one requests the list of conversations, and the others find it in the cache."""
     groups = {name: [one["name"] for one in group["streams"]] for name, group in resolved["stream_groups"].items()}
-    assert groups == {"conversation_list": ["conversations"], "conversation_children": CHILDREN}
+    assert groups == {"conversation_children": CHILDREN}
 
 
 def test_streams_are_references(manifest: dict[str, Any]) -> None:

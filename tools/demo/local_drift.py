@@ -28,7 +28,7 @@ _LATENCY = 0.05
 _REQUESTS_PER_SECOND = 50
 _ANSWERED, _EDITED, _CLOSED, _ADDED = 18, 2, 5, 5
 
-# Whose request a path is. The list of conversations is read once for all streams that need it.
+# Whose request a path is. The list of conversations is shared by all streams that need it.
 _PATHS = {
     "accounts": r"/accounts/?",
     "conversations": r"/conversations/list",
