@@ -180,7 +180,7 @@ def test_the_list_is_read_at_most_twice(kind: str | None, drift: Drift) -> None:
     assert read.code == 0, read.error()
     for stream in EVERY:
         assert sorted(read.keys(stream)) == sorted(drift.keys(stream)), stream
-    # Two times 200 in pages of 50. The bad page, the third, is in the cache: each stream requests it again, and also the
+    # Two times 200 in pages of 50. The bad page, the third, is in the cache: each stream requests it again, and the
     # next page, whose rows may have moved meanwhile.
     assert len(asked) <= 2 * 4 + len(EVERY) * (3 if kind else 1), asked
 
