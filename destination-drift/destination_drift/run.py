@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -53,7 +54,8 @@ def run(given: argparse.Namespace, destination: DestinationDrift, output: Output
     except OutcomeUnknown:
         output.error("transient_error", "Drift did not say whether it applied a request. Run the sync again.")
     except BrokenPipeError:
-        return 1  # Nobody reads the messages any more.
+        # Nobody reads the messages any more. What is still in Python's buffer would be an error when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # The text of an exception may be a value of a row; where it was raised is code.
         where = "".join(traceback.format_tb(error.__traceback__))
