@@ -76,6 +76,10 @@ class Stream:
     def is_mirror(self) -> bool:
         return self.audience is not None and self.audience.mode == "mirror"
 
+    @property
+    def needs_ledger(self) -> bool:
+        return self.is_mirror or self.object == "erasure_request"
+
 
 def streams_of(catalog: Any, settings: Settings) -> list[Stream]:
     """Return the streams of a configured catalog.
@@ -87,6 +91,11 @@ def streams_of(catalog: Any, settings: Settings) -> list[Stream]:
         streams = [_stream(configured, settings) for configured in catalog["streams"]]
     except (KeyError, TypeError, AttributeError):
         raise ConfigError("The catalog is not a configured catalog: an object with a list of streams.") from None
+    erasing = [stream.name for stream in streams if stream.object == "erasure_request"]
+    if erasing and not settings.erasure.enabled:
+        raise ConfigError(f"The stream {erasing[0]} has erasure requests, but erasure is off. Set erasure.enabled.")
+    if len(erasing) > 1:
+        raise ConfigError(f"The streams {', '.join(erasing)} all have erasure requests. Keep one of them.")
     marks = [(stream.audience.method, stream.audience.name) for stream in streams if stream.audience]
     for one in streams:
         if one.audience and one.is_mirror and marks.count((one.audience.method, one.audience.name)) > 1:

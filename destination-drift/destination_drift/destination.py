@@ -17,7 +17,7 @@ from airbyte_cdk.models import AirbyteConnectionStatus, ConnectorSpecificationSe
 from destination_drift import erasure
 from destination_drift.audiences import Audience
 from destination_drift.catalog import Stream, attribute_types, operations, streams_of
-from destination_drift.client import Answer, Client
+from destination_drift.client import Client
 from destination_drift.contacts import Contacts
 from destination_drift.erasure import Erasures, Unsuppressed
 from destination_drift.errors import ConfigError, TransientError
@@ -61,8 +61,8 @@ class DestinationDrift(Connector):
         try:
             settings = self.settings(config)
             client = self._client(settings)
-            answer = client.token_info()
-            scopes = answer.body.get("scope") if answer.status == 200 and isinstance(answer.body, dict) else None
+            described = _described(client)
+            scopes = described.get("scope")
             if not isinstance(scopes, str):
                 # Drift does not describe this token. The one request that every run begins with must do.
                 attribute_types(client)
@@ -73,7 +73,7 @@ class DestinationDrift(Connector):
                 )
             Rejects(settings.rejected_rows_directory, {}, self._output)
             if settings.ledger_directory or settings.erasure.enabled:
-                open_ledger(settings, _organization(answer)).close()
+                open_ledger(settings, _organization(described)).close()
         except (ConfigError, TransientError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
@@ -95,15 +95,10 @@ class DestinationDrift(Connector):
         """
         settings = self.settings(config)
         streams = streams_of(catalog, settings)
-        erasing = [stream.name for stream in streams if stream.object == "erasure_request"]
-        if erasing and not settings.erasure.enabled:
-            raise ConfigError(f"The stream {erasing[0]} has erasure requests, but erasure is off. Set erasure.enabled.")
-        if len(erasing) > 1:
-            raise ConfigError(f"The streams {', '.join(erasing)} all have erasure requests. Keep one of them.")
         client = self._client(settings)
         ledger = None
-        if settings.ledger_directory or erasing or any(stream.is_mirror for stream in streams):
-            ledger = open_ledger(settings, _organization(client.token_info()))
+        if settings.ledger_directory or any(stream.needs_ledger for stream in streams):
+            ledger = open_ledger(settings, _organization(_described(client)))
         try:
             self._write(settings, streams, client, ledger, lines)
         finally:
@@ -217,7 +212,13 @@ def _scopes(settings: Settings) -> tuple[str, ...]:
     return (*SCOPES, *(erasure.SCOPES if settings.erasure.enabled else ()))
 
 
-def _organization(answer: Answer) -> str | None:
+def _described(client: Client) -> Mapping[str, Any]:
+    """Return what Drift says of the token; nothing if it does not describe it."""
+    status, body = client.token_info()
+    return body if status == 200 and isinstance(body, dict) else {}
+
+
+def _organization(described: Mapping[str, Any]) -> str | None:
     """Return the organization of the token; None if Drift does not say."""
-    given = answer.body.get("authenticated_userid") if answer.status == 200 and isinstance(answer.body, dict) else None
+    given = described.get("authenticated_userid")
     return str(given) if given else None
