@@ -11,9 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from integration_tests.hurried import IN_A_HURRY, Pace, run_script
+from integration_tests.hurried import IN_A_HURRY, ROOT, Pace, run_script
 
-ROOT = Path(__file__).parents[1]
 TOKEN = "sandbox-token"
 PRIMARY_KEYS = {
     "accounts": ("accountId",),

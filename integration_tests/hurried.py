@@ -33,6 +33,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_drift import protocol
 
+ROOT = Path(__file__).parents[1]
 SHORTER_SLEEPS = 1000
 SHORTER_TIMEOUTS = 100
 # Seconds between checks of a condition; the end of the process is noticed at once.
@@ -56,7 +57,7 @@ _context.set_forkserver_preload([__name__])
 # The server has parsed what every process needs.
 yaml_declarative_source.safe_load_yaml = concurrent_declarative_source.safe_load_yaml = load_yaml
 concurrent_declarative_source.get_declarative_component_schema()
-load_yaml((Path(__file__).parents[1] / "manifest.yaml").read_text(encoding="utf-8"))
+load_yaml((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def run_script(
     longest: float,
     pace: Pace = IN_A_HURRY,
     is_enough: Callable[[], bool] | None = None,
-    connector: Path | None = None,
+    connector: Path = ROOT,
 ) -> int:
     """Run a console script of this environment with its output in files, and return its exit code.
 
     When `is_enough` is true, it is killed like with `kill -9`, and the exit code is -9. `source-drift` uses the
-    manifest and components in `connector` if it is given.
+    manifest and components in `connector`.
 
     Raises TimeoutError and stops the process if it does not end within `longest` seconds.
     """
@@ -143,15 +144,14 @@ def hurry(pace: Pace) -> None:
 
 
 def _run_here(
-    command: list[str], environment: dict[str, str], stdout: str, stderr: str, pace: Pace, connector: Path | None
+    command: list[str], environment: dict[str, str], stdout: str, stderr: str, pace: Pace, connector: Path
 ) -> None:
     os.environ.update(environment)
     for descriptor, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.argv = command
     protocol.one_literal_at_a_time()
-    if connector:
-        protocol.connector_folder = lambda: connector  # type: ignore[assignment]
+    protocol.connector_folder = lambda: connector  # type: ignore[assignment]
     hurry(pace)
     (script,) = entry_points(group="console_scripts", name=command[0])
     try:

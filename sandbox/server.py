@@ -363,6 +363,7 @@ class _Server(uvicorn.Server):
         if self.server_state.tasks:
             await super().shutdown(sockets)
             return
+        # Without a request in progress, uvicorn would still wait for a tenth of a second.
         for server in self.servers:
             server.close()
         for listener in sockets or []:
