@@ -25,6 +25,7 @@ from sandbox import Drift, Fault, Options, Sandbox
 from source_drift.archive import files
 from source_drift.archive.errors import ArchiveError
 from source_drift.archive.files import Counts, fetch
+from source_drift.archive.interrupts import Interrupted, Interrupts
 
 # Ids that the sandbox has, and one that it has not.
 ONE, TWO, THREE = 9_000_001, 9_000_002, 9_000_003
@@ -353,7 +354,7 @@ def test_ctrl_c_removes_the_half_file(archive: Archive, sandbox: Sandbox) -> Non
     archive.add((10, 100, [named(ONE)]))
     thread = threading.Thread(target=lambda: began(archive.folder) and os.kill(os.getpid(), signal.SIGINT))
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with Interrupts().raised(), pytest.raises(Interrupted):
         archive.fetch()
     thread.join()
     assert archive.files == {}
