@@ -32,6 +32,9 @@ LONGEST_WAIT = 60.0
 # Addresses that Drift might read in another way, such as a pattern or another alphabet, are for a person to handle.
 _EMAIL = re.compile(r"[A-Za-z0-9_.+'&=/~-]+@([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,99}")
+# Outcomes of requests that are sent when their row comes again, and what becomes of an open request that is closed.
+_UNSENT = ("started", "refused", "withdrawn")
+_CLOSED = {"started": "withdrawn", "accepted": "closed"}
 # What an export makes of a name that is missing, or of a box that is ticked.
 _NO_NAMES = frozenset({"null", "none", "nan", "na", "n/a", "nil", "undefined", "unknown", "true", "false", "yes", "no"})
 
@@ -113,7 +116,7 @@ class Erasures:
         """Look whether the contacts of accepted requests are still found, also of those of earlier runs.
 
         Raises:
-            ConfigError: a request has been open for a week.
+            ConfigError: a request has been open for more than a week.
         """
         if self._dry_run:
             return
@@ -127,7 +130,8 @@ class Erasures:
         if overdue:
             raise ConfigError(
                 f"The erasure requests {', '.join(overdue)} have been open for more than {OVERDUE_DAYS} days. Ask "
-                "Drift's support about the contacts; if Drift did not accept a request, send its row again."
+                "Drift's support about the contacts, or send the row again if Drift did not accept it; "
+                "destination-drift ledger close ends a request that stays open."
             )
         if still_open:
             self._log("INFO", f"{len(still_open)} erasure requests have contacts that Drift still finds.")
@@ -197,7 +201,7 @@ class Erasures:
             return False
         if known[0] != request.address_hash or (known[1] == "allowed") != request.allows:
             raise Rejected("not_approved", "request_id")
-        return known[1] not in ("started", "refused")
+        return known[1] not in _UNSENT
 
     # Drift and the ledger
 
@@ -314,6 +318,36 @@ class Erasures:
         with self._ledger.transaction() as rows:
             rows.execute(f"UPDATE erasures SET {assignment} WHERE request_id = ?", (request_id,))  # noqa: S608
             rows.executemany("DELETE FROM members WHERE contact_id = ?", [(one,) for one in json.loads(contact_ids)])
+
+
+def close_request(ledger: Ledger, request_id: str, now: int) -> str:
+    """End an open request because a person decides so, and return a sentence about it.
+
+    Drift is not asked. A request that Drift accepted counts as done; any other can be sent again. The address stays
+    suppressed, and a request that is not open stays as it is.
+
+    Raises:
+        ConfigError: the ledger does not know the ID.
+    """
+    with ledger.transaction() as rows:
+        known = rows.execute("SELECT outcome FROM erasures WHERE request_id = ?", (request_id,)).fetchone()
+        if known is None:
+            # What is no ID of a request may be an address.
+            raise ConfigError("The ledger has no request with this ID. Use the request_id of its row.")
+        (outcome,) = known
+        if outcome not in _CLOSED:
+            return f'The request {request_id} is not open, its outcome is "{outcome}". Nothing was changed.'
+        # Members stay: Drift still has the contact, and a mirror may have to take its mark away.
+        rows.execute(
+            "UPDATE erasures SET outcome = ?, contact_ids = NULL, confirmed_at = ? WHERE request_id = ?",
+            (_CLOSED[outcome], now, request_id),
+        )
+    if outcome == "accepted":
+        return f"The erasure request {request_id} is closed. Drift accepted it; whether it erased is not known."
+    return (
+        f"The erasure request {request_id} is withdrawn. Whether Drift received it is not known; if its row comes "
+        "again, it is sent again."
+    )
 
 
 class Unsuppressed:

@@ -21,7 +21,8 @@ from destination_drift.settings import Settings
 FILE = "ledger.sqlite"
 
 # Times are epoch milliseconds. `about` has one row; a file without it is not a ledger.
-# A member is `mirrored` once a mirror came to its end.
+# A member is `mirrored` once a mirror came to its end. `confirmed_at` is when the contacts of an erasure were no longer
+# found, or when a person closed the request: its outcome says which.
 _TABLES = (
     "CREATE TABLE about (organization TEXT, key_check TEXT NOT NULL)",
     """CREATE TABLE members (

@@ -7,16 +7,19 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from threading import Thread
 
 from airbyte_cdk.models import Status
 
 from destination_drift.destination import DestinationDrift
+from destination_drift.erasure import close_request
 from destination_drift.errors import ConfigError, InputError, OutcomeUnknown, TransientError
 from destination_drift.flow import Stopped
-from destination_drift.ledger import init_ledger
+from destination_drift.ledger import init_ledger, open_ledger
 from destination_drift.messages import Output
 from destination_drift.settings import load
 
@@ -76,8 +79,13 @@ def _run(given: argparse.Namespace, destination: DestinationDrift, output: Outpu
             operations = destination.discover(load(given.config, "config"))
             output.message("DESTINATION_CATALOG", "destination_catalog", {"operations": operations})
         case "ledger":
-            path = init_ledger(destination.settings(load(given.config, "config")))
-            output.log("INFO", f"The ledger {path.name} was created. Keep it, make backups, and keep audit_key.")
+            settings = destination.settings(load(given.config, "config"))
+            if given.action == "init":
+                path = init_ledger(settings)
+                output.log("INFO", f"The ledger {path.name} was created. Keep it, make backups, and keep audit_key.")
+            else:
+                with closing(open_ledger(settings)) as ledger:
+                    output.log("INFO", close_request(ledger, given.request_id, time.time_ns() // 1_000_000))
         case "write":
             destination.write(load(given.config, "config"), load(given.catalog, "catalog"), lines)
 
@@ -108,7 +116,14 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
         if name == "write":
             command.add_argument("--catalog", required=True, metavar="FILE", help="JSON file: configured catalog")
-    ledger = commands.add_parser("ledger", help="create the memory that erasure and mirrored audiences need")
-    ledger.add_argument("action", choices=["init"])
-    ledger.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
+    ledger = commands.add_parser("ledger", help="manage the memory that erasure and mirrored audiences need")
+    actions = ledger.add_subparsers(dest="action", required=True, metavar="action")
+    for name, text in {
+        "init": "create it",
+        "close": "end an erasure request that stays open, because you decide so",
+    }.items():
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name == "close":
+            action.add_argument("request_id", metavar="REQUEST_ID", help="the request_id of its row")
+        action.add_argument("--config", required=True, metavar="FILE", help="JSON file with the settings")
     return whole

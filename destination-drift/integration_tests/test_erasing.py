@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from destination_tests import (
     CANARIES,
+    FOLDER,
     TOKEN,
+    Run,
     catalog,
     config,
     ended,
@@ -196,6 +200,38 @@ def test_a_killed_sync_leaves_a_request_that_the_next_one_sends_again(
         "Drift accepted the erasure request R-1.",
         "The contacts of the erasure request R-1 are no longer found.",
     ]
+
+
+def test_a_request_is_closed_between_two_syncs(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Not while a sync uses the ledger. Drift is not asked, and the row, which comes again, is not sent again."""
+    sandbox.options = Options(tokens=sandbox.options.tokens, rate_limit=None, erasure_delay=100_000)
+    sandbox.drift.add_contact(email=ADA)
+    process = start(tmp_path, settings, both())
+    send(process, request(), state(1, "erasure_request"), *COMPLETE)
+    assert process.stdin
+    process.stdin.close()
+    wait_until(lambda: sum(one.path == "/contacts" for one in sandbox.journal) > 2)
+    during = script("ledger", "close", "R-1", "--config", str(tmp_path / "config.json"))
+    assert (during.code, during.error[0]) == (1, "config_error")
+    assert "Another process uses the ledger" in during.error[1]
+    process.kill()
+    process.wait(60)
+    sandbox.journal.clear()
+    closed = script("ledger", "close", "R-1", "--config", str(tmp_path / "config.json"))
+    said = "The erasure request R-1 is closed. Drift accepted it; whether it erased is not known."
+    assert (closed.code, closed.logs("INFO"), len(sandbox.journal)) == (0, [said], 0)
+    again = run_here(tmp_path, "write", settings, both(), [request(), *COMPLETE])
+    assert (again.code, again.logs("INFO")[-1]) == (0, "Stream erasure_request: 0 written, 1 unchanged, 0 rejected.")
+    assert len(sandbox.journal.requests("/gdpr/delete")) == 0
+    unknown = script("ledger", "close", ADA, "--config", str(tmp_path / "config.json"))
+    assert (unknown.code, unknown.error[0]) == (1, "config_error")
+
+
+def script(*arguments: str) -> Run:
+    """Run a command as a process."""
+    done = subprocess.run([sys.executable, FOLDER / "main.py", *arguments], check=False, capture_output=True)
+    assert done.stderr == b""
+    return Run(done.returncode, done.stdout)
 
 
 def test_sigterm_ends_the_look_for_contacts(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:

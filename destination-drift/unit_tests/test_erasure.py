@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from destination_drift.catalog import ERASURE_COLUMNS
 from destination_drift.client import Client
 from destination_drift.destination import DestinationDrift
-from destination_drift.erasure import DAY, Erasures, Unsuppressed
+from destination_drift.erasure import DAY, Erasures, Unsuppressed, close_request
 from destination_drift.errors import ConfigError, Later, Rejected, TransientError, WouldWrite
 from destination_drift.ledger import FILE, init_ledger, open_ledger
 from destination_drift.matching import Memory
@@ -479,6 +479,60 @@ def test_a_request_that_is_open_for_a_week_is_an_error(world: World) -> None:
             world.sync()
     world.drift.advance(10_000)
     world.sync()
+
+
+def test_an_accepted_request_that_is_closed_is_done(world: World) -> None:
+    """No sync fails because of it or sends its row again; the address stays suppressed, and the contact is kept."""
+    world.sandbox.options = replace(OPTIONS, erasure_delay=10_000)
+    contact = world.drift.add_contact(email=ADA)
+    world.sync(world.row(), confirm_within_minutes=0)
+    world.now += 8 * DAY
+    with pytest.raises(ConfigError, match="destination-drift ledger close"):
+        world.sync()
+    assert close_request(world.ledger, "R-1", world.now) == (
+        "The erasure request R-1 is closed. Drift accepted it; whether it erased is not known."
+    )
+    world.restart()
+    assert world.outcomes == [("R-1", "closed", None, 1)]
+    assert world.sync(world.row(), world.row(email=BEN)) == [False, ("not_approved", "request_id")]
+    assert (world.erased, bool(world.drift.contact(contact)), is_suppressed(world, ADA)) == ([ADA], True, True)
+    assert not [line for line in world.logs if "no longer found" in line]
+
+
+def test_a_started_request_that_is_closed_can_be_sent_again(world: World) -> None:
+    """No sync fails because of it; its row begins it anew, and until then the address stays suppressed."""
+    world.sandbox.faults = (Fault("/gdpr/delete", "html"),)
+    world.drift.add_contact(email=ADA)
+    with pytest.raises(TransientError):
+        world.sync(world.row())
+    world.now += 8 * DAY
+    with pytest.raises(ConfigError, match="R-1"):
+        world.sync()
+    assert close_request(world.ledger, "R-1", world.now) == (
+        "The erasure request R-1 is withdrawn. Whether Drift received it is not known; if its row comes again, it is "
+        "sent again."
+    )
+    assert world.sync() == []
+    assert (world.outcomes, is_suppressed(world, ADA)) == ([("R-1", "withdrawn", None, 1)], True)
+    assert world.sync(world.row(email=BEN)) == [("not_approved", "request_id")]
+    assert world.sync(world.row()) == [True]
+    assert (world.erased, world.outcomes) == ([ADA], [("R-1", "no longer found", None, 1)])
+
+
+def test_only_an_open_request_can_be_closed(world: World) -> None:
+    """Any other keeps its outcome, an unknown ID is an error that does not quote it, and no address becomes free."""
+    world.sync(world.row(), world.row(request_id="R-2", email=BEN), world.row(request_id="R-3", allow=True))
+    with world.ledger.transaction() as rows:
+        rows.execute("UPDATE erasures SET outcome = 'refused' WHERE request_id = 'R-2'")
+    before = world.outcomes
+    assert [one[1] for one in before] == ["no longer found", "refused", "allowed"]
+    for name, outcome, *_ in before:
+        said = f'The request {name} is not open, its outcome is "{outcome}". Nothing was changed.'
+        assert close_request(world.ledger, name, world.now) == said
+    with pytest.raises(ConfigError, match="no request with this ID") as raised:
+        close_request(world.ledger, ADA, world.now)
+    assert ADA not in str(raised.value)
+    assert world.outcomes == before
 
 
 def test_a_newer_contact_is_reported_and_kept(world: World) -> None:
