@@ -31,6 +31,7 @@ class World:
         self.keys = {"ledger_directory": str(folder / "ledger"), "audit_key": "made-up-key-of-hashes"}
         assert run_here(folder, "ledger init", config(**self.keys)).code == 0
         self.drift.writes.clear()
+        sandbox.journal.clear()
 
     def sync(self, *rows: Any, end: Any = None, settings: Any = None, **audience: Any) -> Run:
         """Sync rows: a number is the person with this number."""
