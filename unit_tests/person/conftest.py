@@ -26,6 +26,21 @@ REPORT = {
     "url": "https://files.example.com/report.pdf",
 }
 
+# How an attribute may hold an address, and how it is asked for.
+ODD_ADDRESSES = pytest.mark.parametrize(
+    ("attributes", "asked"),
+    [
+        pytest.param({"email": ["x@example.com", "ADA@example.com"]}, ADA, id="list"),
+        pytest.param({"Email": "x@example.com; ada@example.com"}, ADA, id="several in one"),
+        pytest.param({"email": "Ada <ada@example.com>"}, ADA, id="with a name"),
+        pytest.param({"email": "ÄDA@example.com"}, "Äda@example.com", id="not ASCII"),
+        pytest.param({"email": "İDA@example.com"}, "İda@example.com", id="longer in lower case"),
+        pytest.param({"email": "\u006bda@example.com".replace("k", "\u212a")}, "kda@example.com", id="sign for kelvin"),
+        pytest.param({"email": 'a"d\\a@example.com'}, 'a"d\\a@example.com', id="quoted in JSON"),
+        pytest.param({"secondary_email": ADA}, "  ada@example.com  ", id="second"),
+    ],
+)
+
 
 def people() -> dict[str, list[Row]]:
     """Rows of Ada, who has four contacts, and of others whose records look like hers."""

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from source_drift.person.search import ASKED, OTHER_ADDRESS, UNNAMED
 from unit_tests.person.archives import archived, contact, conversation, message
 from unit_tests.person.conftest import (
@@ -12,6 +10,7 @@ from unit_tests.person.conftest import (
     COLLEAGUE,
     LATER,
     MENTIONS,
+    ODD_ADDRESSES,
     ONE,
     OWNED,
     SUFFIX,
@@ -94,19 +93,7 @@ def test_an_address_leads_one_step_further_only(tmp_path: Path, ask: Ask) -> Non
     assert answer.manifest["searched"]["other_addresses"] == ["b@example.com"]
 
 
-@pytest.mark.parametrize(
-    ("attributes", "asked"),
-    [
-        pytest.param({"email": ["x@example.com", "ADA@example.com"]}, ADA, id="list"),
-        pytest.param({"Email": "x@example.com; ada@example.com"}, ADA, id="several in one"),
-        pytest.param({"email": "Ada <ada@example.com>"}, ADA, id="with a name"),
-        pytest.param({"email": "ÄDA@example.com"}, "Äda@example.com", id="not ASCII"),
-        pytest.param({"email": "İDA@example.com"}, "İda@example.com", id="longer in lower case"),
-        pytest.param({"email": "\u006bda@example.com".replace("k", "\u212a")}, "kda@example.com", id="sign for kelvin"),
-        pytest.param({"email": 'a"d\\a@example.com'}, 'a"d\\a@example.com', id="quoted in JSON"),
-        pytest.param({"secondary_email": ADA}, "  ada@example.com  ", id="second"),
-    ],
-)
+@ODD_ADDRESSES
 def test_odd_addresses_are_found(tmp_path: Path, ask: Ask, attributes: dict[str, object], asked: str) -> None:
     """An address is compared whole, in whatever form the attribute holds it."""
     others = [contact(2, email="x.ada@example.com"), contact(3), contact(4, email=None), contact(5, email=7)]
