@@ -26,10 +26,11 @@ KEYS = {"conversation_metrics": "conversationId", "meetings": "slug"}
 
 
 def erase(path: Path, address: Any) -> None:
-    """Run the file as a user does."""
+    """Run the file as a user does, who may then go on in the same session."""
     with duckdb.connect(str(path)) as connection:
         connection.execute("SET VARIABLE address = ?", [address])
         connection.execute(SQL)
+        assert connection.execute("SELECT current_setting('search_path')").fetchall() == [("",)]
 
 
 def rows_of(path: Path) -> dict[str, set[str]]:
@@ -63,13 +64,14 @@ def test_exactly_the_rows_of_the_person_are_removed(tmp_path: Path) -> None:
     rows["meetings"].append({"slug": "of-another-talk", "agentId": GRACE, "conversationId": 18})
     more = """
         CREATE TABLE attachments (conversationId BIGINT, messageId BIGINT, id VARCHAR, path VARCHAR);
-        INSERT INTO attachments VALUES (10, 4, 'hers', '10/1.pdf'), (18, 12, 'of-nada', NULL), (18, 13, 'her-own', NULL)
+        INSERT INTO attachments VALUES
+            (10, 4, 'a', '10/a.pdf'), (10, 99, 'b', NULL), (18, 12, 'c', NULL), (18, 13, 'd', NULL)
     """
     path = archived(tmp_path / "drift.duckdb", rows, more=more)
     with removed(path) as gone:
         erase(path, f" {ADA.upper()}\n")
     assert gone == {
-        "attachments": {"hers"},
+        "attachments": {"a", "b"},
         "contacts": {101, 102, 103},
         "contacts_by_email": {102},
         "conversation_details": {10},
@@ -81,7 +83,7 @@ def test_exactly_the_rows_of_the_person_are_removed(tmp_path: Path) -> None:
     with removed(path) as gone:
         erase(path, WORK_ADDRESS)
     assert gone == {
-        "attachments": {"her-own"},
+        "attachments": {"d"},
         "contacts": {104},
         "conversations": {13},
         "meetings": {"by-contact"},
@@ -162,7 +164,7 @@ def test_tables_that_disagree_are_no_proof(tmp_path: Path) -> None:
         # A user's ID may be that of a contact.
         "messages": [
             *(message(1, 12, 1), message(2, 12, 9, user=True), message(3, 13, 1), message(4, 13, 2)),
-            message(5, 10, 1, user=True),
+            *(message(5, 10, 1, user=True), message(6, 10, 1)),
         ],
     }
     path = archived(tmp_path / "drift.duckdb", rows)
@@ -172,7 +174,7 @@ def test_tables_that_disagree_are_no_proof(tmp_path: Path) -> None:
         "contacts": {1},
         "conversation_details": {14},
         "conversation_metrics": {11},
-        "messages": {1, 2, 3},
+        "messages": {1, 2, 3, 6},
     }
 
 
