@@ -5,7 +5,7 @@ class Rejected(Exception):
     """One row is refused, and the next one goes on.
 
     Attributes:
-        code: one of the codes in README.md, for example `missing_key`.
+        code: one of the codes in docs/destination-drift.md, for example `missing_key`.
         field: the column or attribute that it is about; never a value.
         status: Drift's HTTP status if the code is `refused_by_drift`.
     """

@@ -18,7 +18,7 @@ from destination_drift.messages import Output
 ROOT = FOLDER.parent
 METADATA = yaml.safe_load((FOLDER / "metadata.yaml").read_text(encoding="utf-8"))
 SPEC = DestinationDrift(Output(io.BytesIO())).specification()
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
+PAGE = (FOLDER.parent / "docs" / "destination-drift.md").read_text(encoding="utf-8")
 
 
 def branches(specification: dict[str, Any]) -> dict[str, tuple[list[str], dict[str, bool]]]:
@@ -87,17 +87,17 @@ def test_credentials_are_those_of_the_source() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    """Settings have a title, a description and an order; README.md names each of them, each scope and each file."""
+    """Settings have a title, a description and an order; the page names each of them, each scope and each file."""
     fields = SPEC["connectionSpecification"]["properties"]
     assert [field["order"] for field in fields.values()] == list(range(len(fields)))
     assert [name for name, field in fields.items() if not (field["title"] and field["description"])] == []
-    assert [name for name in (*fields, *SCOPES) if f"`{name}`" not in README and name != "api_url"] == []
+    assert [name for name in (*fields, *SCOPES) if f"`{name}`" not in PAGE and name != "api_url"] == []
 
 
 def test_every_code_of_a_rejected_row_has_a_remedy() -> None:
-    """README.md has a row for each code that a row can be rejected with, and for no other."""
+    """The page has a row for each code that a row can be rejected with, and for no other."""
     code = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "destination_drift").glob("*.py"))
     rows = re.findall(
-        r"^\| `(\w+)` \| (.+) \| (.+) \|$", README.partition("## Rejected rows")[2].partition("## ")[0], re.M
+        r"^\| `(\w+)` \| (.+) \| (.+) \|$", PAGE.partition("## Rejected rows")[2].partition("## ")[0], re.M
     )
     assert sorted(row[0] for row in rows) == sorted(set(re.findall(r'Rejected\(\s*"(\w+)"', code)))

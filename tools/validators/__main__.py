@@ -1,8 +1,8 @@
-"""Run Airbyte's own validators on this connector, in the layout of Airbyte's repository.
+"""Run Airbyte's own validators on both connectors, in the layout of Airbyte's repository.
 
-These are the metadata model, the registry validators and the QA checks. The QA checks of the documentation run too,
-although Airbyte skips them for community connectors. The run fails if a finding is not in EXPECTED, or if an entry of
-EXPECTED is not found.
+These are the metadata model, the registry validators and the QA checks. The QA checks of the documentation run for the
+source too, although Airbyte skips them for community connectors; their template has no destinations. The run fails if a
+finding is not expected, or if an expected one is not found.
 """
 
 import logging
@@ -11,8 +11,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -26,21 +27,75 @@ from airbyte_ops_mcp.registry.validate import PRE_PUBLISH_VALIDATORS, ValidateOp
 from pydantic import ValidationError
 
 ROOT = Path(__file__).parents[2]
-CONNECTOR = Path("airbyte-integrations/connectors/source-drift")
-DOCS = Path("docs/integrations/sources")
-PAGES = ["drift.md", "drift-migrations.md"]
+CONNECTORS = Path("airbyte-integrations/connectors")
+NO_DIGEST = "the digest of the base image is added for the release, see CONTRIBUTING.md"
+LOOPBACK = "the hidden setting api_url allows plain HTTP on loopback, for the local Drift"
 
-# Expected findings: a regular expression for the whole message, and the reason why we accept it.
-EXPECTED = {
-    "ValidateMetadata": (
-        r".* Image docker\.io/airbyte/source-declarative-manifest:\S+ is not in the format <image>:<tag>@<sha>",
-        "the digest of the base image is added for the release, see CONTRIBUTING.md",
-    ),
-    "CheckConnectorUsesHTTPSOnly": (
-        rf"The following files have http:// URLs:\n\t- {CONNECTOR}/manifest\.yaml",
-        "the hidden setting api_url allows plain HTTP on loopback, for the local Drift",
-    ),
-}
+
+@dataclass(frozen=True)
+class Checked:
+    """A connector of this repository.
+
+    Attributes:
+        folder: where its files are; a folder below it is copied only if it is in `packages`.
+        pages: Airbyte's name of a page -> ours.
+        expected: validator -> a regular expression for the whole message, and the reason why we accept it.
+    """
+
+    name: str
+    folder: Path
+    packages: tuple[str, ...]
+    pages: Mapping[str, str]
+    expected: Mapping[str, tuple[str, str]]
+
+    @property
+    def path(self) -> Path:
+        return CONNECTORS / self.name
+
+    @property
+    def docs(self) -> Path:
+        return Path("docs/integrations", self.name.partition("-")[0] + "s")
+
+
+SOURCE = Checked(
+    "source-drift",
+    ROOT,
+    (),
+    {"drift.md": "docs/drift.md", "drift-migrations.md": "docs/drift-migrations.md"},
+    {
+        "ValidateMetadata": (
+            r".* Image docker\.io/airbyte/source-declarative-manifest:\S+ is not in the format <image>:<tag>@<sha>",
+            NO_DIGEST,
+        ),
+        "CheckConnectorUsesHTTPSOnly": (
+            rf"The following files have http:// URLs:\n\t- {CONNECTORS}/source-drift/manifest\.yaml",
+            LOOPBACK,
+        ),
+    },
+)
+NO_POETRY = (
+    "requirements.lock pins the packages of both connectors, with hashes; the project table has version and license"
+)
+DESTINATION = Checked(
+    "destination-drift",
+    ROOT / "destination-drift",
+    ("destination_drift",),
+    {"drift.md": "docs/destination-drift.md"},
+    {
+        "ValidateMetadata": (
+            r".* Image docker\.io/airbyte/python-connector-base:\S+ is not in the format <image>:<tag>@<sha>",
+            NO_DIGEST,
+        ),
+        "CheckConnectorCDKTag": (r"KeyError\('poetry'\)", NO_POETRY),
+        "CheckConnectorUsesPoetry": (r"poetry\.lock file is missing", NO_POETRY),
+        "CheckConnectorLicenseMatchInPyproject": (r"Connector is missing license in pyproject\.toml.*", NO_POETRY),
+        "CheckConnectorVersionMatchInPyproject": (r"Version field is missing in the pyproject\.toml file", NO_POETRY),
+        "CheckConnectorUsesHTTPSOnly": (
+            r"The following files have http:// URLs:(\n\t- \S+/(client\.py|spec\.yaml|destination_tests\.py))+",
+            LOOPBACK,
+        ),
+    },
+)
 # Skipped: they need the network, and pass or fail wrongly without it.
 OFFLINE = {
     "CheckDocumentationLinks": "requests every link, and passes if it cannot reach one",
@@ -53,21 +108,23 @@ OFFLINE = {
 Outcome = tuple[str, bool | None, str]
 
 
-def lay_out(folder: Path) -> None:
-    """Copy the connector's files and pages into `folder`, where Airbyte's repository has them."""
-    (folder / CONNECTOR).mkdir(parents=True)
-    (folder / DOCS).mkdir(parents=True)
-    for path in ROOT.iterdir():
+def lay_out(connector: Checked) -> None:
+    """Copy the connector's files and pages to where Airbyte's repository has them, below the working directory."""
+    connector.path.mkdir(parents=True)
+    connector.docs.mkdir(parents=True)
+    for path in connector.folder.iterdir():
         if path.is_file() and not path.name.startswith("."):
-            shutil.copy(path, folder / CONNECTOR)
-    for name in PAGES:
-        shutil.copy(ROOT / "docs" / name, folder / DOCS)
+            shutil.copy(path, connector.path)
+    for package in connector.packages:
+        shutil.copytree(connector.folder / package, connector.path / package, ignore=shutil.ignore_patterns("*.pyc"))
+    for name, ours in connector.pages.items():
+        shutil.copy(ROOT / ours, connector.docs / name)
 
 
-def metadata_outcomes() -> Iterator[Outcome]:
+def metadata_outcomes(connector: Checked) -> Iterator[Outcome]:
     """Yield the results of the metadata model and the registry validators."""
-    metadata = yaml.safe_load((CONNECTOR / "metadata.yaml").read_text(encoding="utf-8"))
-    page = str(DOCS / "drift.md")
+    metadata = yaml.safe_load((connector.path / "metadata.yaml").read_text(encoding="utf-8"))
+    page = str(connector.docs / "drift.md")
     try:
         model = ConnectorMetadataDefinitionV0.model_validate(metadata)
     except ValidationError as error:
@@ -91,32 +148,38 @@ class NextRelease(Connector):  # type: ignore[misc]
     is_released = False
 
 
-def qa_outcomes() -> Iterator[Outcome]:
+def qa_outcomes(name: str) -> Iterator[Outcome]:
     """Yield the results of the QA checks that need no network."""
-    connector = NextRelease(CONNECTOR.name)
+    connector = NextRelease(name)
     for check in ENABLED_CHECKS:
-        name = type(check).__name__
-        if name in OFFLINE:
-            yield name, None, OFFLINE[name]
+        title = type(check).__name__
+        if title in OFFLINE:
+            yield title, None, OFFLINE[title]
             continue
         # By default, the documentation checks run only for certified connectors that are not manifest-only.
-        is_page = check.category is CheckCategory.DOCUMENTATION
-        with redirect_stdout(StringIO()):
-            result = check._run(connector) if is_page else check.run(connector)
+        is_page = check.category is CheckCategory.DOCUMENTATION and name == SOURCE.name
+        try:
+            with redirect_stdout(StringIO()):
+                result = check._run(connector) if is_page else check.run(connector)
+        except KeyError as error:
+            # Some read a pyproject.toml of Poetry without looking whether it is one.
+            yield title, False, repr(error)
+            continue
         passed = None if result.status is CheckStatus.SKIPPED else result.status is CheckStatus.PASSED
-        yield name, passed, result.message
+        yield title, passed, result.message
 
 
-def main() -> int:
-    """Print every outcome. Return 1 if there is an unexpected finding, or if an expected one is missing."""
+def outcomes_of(connector: Checked) -> int:
+    """Print every outcome. Return how many findings are unexpected, and how many of the expected ones are missing."""
     with tempfile.TemporaryDirectory() as folder:
-        lay_out(Path(folder))
         os.chdir(folder)
-        outcomes = [*metadata_outcomes(), *qa_outcomes()]
+        lay_out(connector)
+        outcomes = [*metadata_outcomes(connector), *qa_outcomes(connector.name)]
         os.chdir(ROOT)
     wrong = 0
+    print(connector.name)
     for name, passed, text in outcomes:
-        said, reason = EXPECTED.get(name, ("", ""))
+        said, reason = connector.expected.get(name, ("", ""))
         if passed is False and re.fullmatch(said, text.strip(), re.DOTALL):
             print(f"expected {name}: {reason}")
         elif passed is False:
@@ -124,11 +187,16 @@ def main() -> int:
             print(f"FAILED   {name}: {text}")
         elif said:
             wrong += 1
-            print(f"FAILED   {name}: it passed. Remove it from EXPECTED.")
+            print(f"FAILED   {name}: it passed. Remove it from `expected`.")
         else:
             print(f"passed   {name}" if passed else f"skipped  {name}: {text}")
     print(f"{len(outcomes)} validators, {wrong} unexpected outcomes")
-    return 1 if wrong else 0
+    return wrong
+
+
+def main() -> int:
+    """Return 1 if there is an unexpected finding, or if an expected one is missing."""
+    return int(sum([outcomes_of(connector) for connector in (SOURCE, DESTINATION)]) > 0)
 
 
 if __name__ == "__main__":

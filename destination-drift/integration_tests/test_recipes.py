@@ -1,4 +1,4 @@
-"""The recipes of README.md work as they are."""
+"""The recipes of docs/destination-drift.md work as they are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from destination_tests import FOLDER, TOKEN, arguments, config, run_here
 
 from sandbox import Sandbox
 
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
+PAGE = (FOLDER.parent / "docs" / "destination-drift.md").read_text(encoding="utf-8")
 
 
 def block(title: str, language: str) -> str:
     """The first block of a language under a heading."""
-    found = re.search(rf"^### {title}\n.*?^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^### {title}\n.*?^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 
