@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
-from typing import IO, Any
+from typing import Any
 
 from sandbox import ALL_SCOPES, WRITE_SCOPES, Drift, Options, Sandbox
 from tools.bench.connector import TOKEN, config
@@ -33,7 +32,7 @@ _RATE, _FASTEST = 35, 50
 _STATE_EVERY, _KILLED, _STATES_BEFORE_KILL, _TIMED = 10, 400, 15, 20
 _CHANGED = 5
 # Seconds.
-_SETTLED, _LONGEST = 1.0, 300.0
+_SETTLED = 1.0
 
 Row = dict[str, Any]
 
@@ -81,15 +80,15 @@ def _twice(section: Section, people: Sequence[Row]) -> None:
 def _timed(section: Section, people: Sequence[Row]) -> None:
     """The longest time until a state comes back if all rows before it are already acknowledged."""
     seconds = []
-    with Sandbox(_empty(), _OPTIONS) as sandbox, _started(sandbox, subprocess.PIPE) as process:
-        assert process.stdin is not None
+    with Sandbox(_empty(), _OPTIONS) as sandbox, _started(sandbox) as process:
         states = _states(process)
         for row in people:
-            process.stdin.write("".join(_lines([row], 1)).encode())
-            next(states)
-            begun = time.monotonic()
-            process.stdin.write(_state(0).encode())
-            next(states)
+            for lines in (_lines([row], 1), [_state(0)]):
+                begun = time.monotonic()
+                assert process.stdin is not None
+                process.stdin.write("".join(lines).encode())
+                if next(states, None) is None:
+                    raise Failed("a state did not come back")
             seconds.append(time.monotonic() - begun)
     section.at_most("state after an empty queue, until acknowledged", max(seconds), ACK_TARGET, "{:.3f}", " s")
 
@@ -97,13 +96,12 @@ def _timed(section: Section, people: Sequence[Row]) -> None:
 def _killed(section: Section, people: Sequence[Row]) -> None:
     """Kill a sync, and send again only the rows after its last acknowledged state."""
     drift = _empty()
-    with Sandbox(drift, _OPTIONS) as sandbox, TemporaryDirectory() as folder:
-        given = _written(Path(folder), _lines(people, _STATE_EVERY))
-        with open(given, "rb") as lines, _started(sandbox, lines) as process:
+    with Sandbox(drift, _OPTIONS) as sandbox:
+        with _started(sandbox, people) as process:
             states = _states(process)
-            at = list(islice(states, _STATES_BEFORE_KILL))
+            seen = list(islice(states, _STATES_BEFORE_KILL))
             process.kill()
-            acknowledged = max([*at, *states])
+            acknowledged = max([0, *seen, *states])
         # Drift still applies what it has received.
         time.sleep(_SETTLED)
         lost = sum(not drift.contacts_by_email(row["email"]) for row in people[:acknowledged])
@@ -144,14 +142,12 @@ def _sync(
     sandbox.journal.clear()
     with TemporaryDirectory() as named:
         folder = Path(named)
-        given = _written(folder, _lines(rows, _STATE_EVERY))
-        usage = spend(_command(folder, sandbox, rate, **settings), folder, given=given)
+        usage = spend(_command(folder, sandbox, rows, rate, **settings), folder, given=folder / "input")
         with open(folder / "stdout", "rb") as lines:
             last = [json.loads(line) for line in deque(lines, maxlen=1)]
     if usage.code:
         raise Failed(f"{name}: exit code {usage.code}; {last}")
-    outcomes = list(counts(last))
-    requests = sandbox.journal.requests()
+    outcomes, requests = list(counts(last)), sandbox.journal.requests()
     section.rows.append([name, *(f"{number:,}" for number in (sum(outcomes), *outcomes, len(requests)))])
     section.rows[-1] += [f"{usage.seconds:.1f}", f"{usage.seconds / (len(requests) / rate):.3f}"]
     section.rows[-1] += [f"{requests[0].at - usage.started:.1f}", f"{usage.peak / 1e6:.0f}"]
@@ -159,18 +155,19 @@ def _sync(
 
 
 @contextmanager
-def _started(sandbox: Sandbox, given: int | IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a sync that reads `given`, and kill it at the end."""
+def _started(sandbox: Sandbox, rows: Sequence[Row] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a sync of the rows, or of what is written to its input; it is killed at the end."""
     with TemporaryDirectory() as folder:
-        command = _command(Path(folder), sandbox, _FASTEST)
-        process = subprocess.Popen(command, cwd=ROOT, stdin=given, stdout=subprocess.PIPE, bufsize=0)
-        watchdog = Timer(_LONGEST, process.kill)
-        watchdog.start()
-        with process:
+        command = _command(Path(folder), sandbox, rows, _FASTEST)
+        with (
+            open(Path(folder, "input"), "rb") as given,
+            subprocess.Popen(
+                command, cwd=ROOT, stdin=given if rows else subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            ) as process,
+        ):
             try:
                 yield process
             finally:
-                watchdog.cancel()
                 process.kill()
 
 
@@ -182,26 +179,15 @@ def _states(process: subprocess.Popen[bytes]) -> Iterator[int]:
             yield message["state"]["stream"]["stream_state"]["rows"]
 
 
-def _command(folder: Path, sandbox: Sandbox, rate: int, **settings: Any) -> list[str]:
-    """`destination-drift write`, with its files in the folder."""
+def _command(folder: Path, sandbox: Sandbox, rows: Iterable[Row], rate: int, **settings: Any) -> list[str]:
+    """`destination-drift write`, with its files in the folder; `input` has the rows."""
+    with open(folder / "input", "w", encoding="utf-8") as file:
+        file.writelines(_lines(rows, _STATE_EVERY))
     settings = {"max_requests_per_second": rate, "unknown_attributes": "create", **settings}
-    files = {
-        "config": config(sandbox.url, **settings),
-        "catalog": catalog("contact", [dict.fromkeys(_COLUMNS)], "append_dedup"),
-    }
-    command = [*_COMMAND]
-    for name, content in files.items():
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
-        command += [f"--{name}", str(path)]
-    return command
-
-
-def _written(folder: Path, lines: Iterable[str]) -> Path:
-    path = folder / "input"
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(lines)
-    return path
+    described = catalog("contact", [dict.fromkeys(_COLUMNS)], "append_dedup")
+    (folder / "config.json").write_text(json.dumps(config(sandbox.url, **settings)), encoding="utf-8")
+    (folder / "catalog.json").write_text(json.dumps(described), encoding="utf-8")
+    return [*_COMMAND, "--config", str(folder / "config.json"), "--catalog", str(folder / "catalog.json")]
 
 
 def _lines(rows: Iterable[Row], state_every: int) -> Iterator[str]:
@@ -221,15 +207,9 @@ def _empty() -> Drift:
 
 
 def _people(size: int) -> list[Row]:
-    plans = ("free", "team", "pro")
+    of_each = ((f"person{number}", ("free", "team", "pro")[number % 3], number % 50 + 1) for number in range(size))
     return [
-        {
-            "email": f"person{number}@example.com",
-            "name": f"Person {number}",
-            "plan": plans[number % 3],
-            "seats": number % 50 + 1,
-        }
-        for number in range(size)
+        {"email": f"{name}@example.com", "name": name, "plan": plan, "seats": seats} for name, plan, seats in of_each
     ]
 
 
