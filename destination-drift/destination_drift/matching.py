@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any, NamedTuple
 
 from destination_drift.client import Answer, Client
@@ -147,9 +148,11 @@ class Finder:
 
     def __init__(self, client: Client, memory: Memory) -> None:
         self._client, self._memory = client, memory
-        # Only one thread asks for external IDs: the next one finds its own in the response.
-        self._asking, self._lock = Lock(), Lock()
+        # Guards everything below; a thread waits for an answer to any request for external IDs.
+        self._lock = Lock()
+        self._answered = Condition(self._lock)
         self._expected: dict[str, None] = {}
+        self._asked: set[str] = set()
         self._fetched: dict[str, list[Contact]] = {}
 
     def by_id(self, contact_id: int) -> list[Contact]:
@@ -173,29 +176,52 @@ class Finder:
             self._expected[external_id] = None
 
     def by_external_id(self, external_id: str) -> list[Contact]:
-        with self._asking:
-            with self._lock:
-                self._expected.pop(external_id, None)
-                fetched = self._fetched.pop(external_id, None)
-                others = list(islice(self._expected, IDS_IN_A_REQUEST - 1)) if fetched is None else []
-                for other in others:
-                    del self._expected[other]
-            found = self._fetch(external_id, others) if fetched is None else fetched
+        """Look up an external ID together with others that are expected.
+
+        Requests for full numbers of IDs run at the same time; a thread whose ID is in one of them sends the next one
+        rather than wait. Others wait for each other, so that more IDs come together.
+        """
+        most = IDS_IN_A_REQUEST
+        while True:
+            with self._answered:
+                self._answered.wait_for(partial(self._may_go_on, external_id, most))
+                if external_id in self._fetched:
+                    self._expected.pop(external_id, None)
+                    found = self._fetched.pop(external_id)
+                    break
+                own = [external_id] if most == 1 or external_id not in self._asked else []
+                asked = [*dict.fromkeys([*own, *islice(self._expected, most)])][:most]
+                for one in asked:
+                    self._expected.pop(one, None)
+                self._asked.update(asked)
+            try:
+                self._fetch(asked)
+            finally:
+                with self._answered:
+                    self._asked.difference_update(asked)
+                    self._answered.notify_all()
+            if own:
+                # Drift refused it together with others.
+                most = 1
         return self._latest(found) or self._remembered("externalId", external_id)
 
-    def _fetch(self, external_id: str, others: Sequence[str]) -> list[Contact]:
-        answer = self._ask([external_id, *others])
-        if others and answer.status >= 400:
-            answer, others = self._ask([external_id]), ()
+    def _may_go_on(self, external_id: str, most: int) -> bool:
+        is_known, is_full = external_id in self._fetched, len(self._expected) >= most
+        return is_known or is_full or most == 1 or not self._asked
+
+    def _fetch(self, external_ids: Sequence[str]) -> None:
+        """Look up external IDs; nothing is found of several that Drift refuses, or whose list may be cut."""
+        answer = self._ask(external_ids)
+        if len(external_ids) > 1 and answer.status >= 400:
+            return
         contacts = _contacts(answer)
-        if others and len(contacts) >= MOST_MATCHES:
-            contacts, others = _contacts(self._ask([external_id])), ()
+        if len(external_ids) > 1 and len(contacts) >= MOST_MATCHES:
+            return
         with self._lock:
-            for other in others:
-                self._fetched[other] = [one for one in contacts if _has(one, "externalId", other)]
+            for one in external_ids:
+                self._fetched[one] = [contact for contact in contacts if _has(contact, "externalId", one)]
             for oldest in list(islice(self._fetched, max(0, len(self._fetched) - _MOST_FETCHED))):
                 del self._fetched[oldest]
-        return [one for one in contacts if _has(one, "externalId", external_id)]
 
     def _ask(self, external_ids: Sequence[str]) -> Answer:
         ids = [("id", one) for one in external_ids]

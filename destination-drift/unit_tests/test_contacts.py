@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from destination_drift.client import Client
+from destination_drift.client import Answer, Client
 from destination_drift.contacts import Contacts
 from destination_drift.convert import differs
 from destination_drift.errors import ConfigError, Rejected, TransientError
@@ -180,6 +180,27 @@ def test_requests_per_row(
         assert [contacts.write(row) for row in rows] == [True] * 100
         assert world.sandbox.journal.count() == round(100 * expected) + 1, plan
     assert len(world.everybody()) == 100
+
+
+def test_look_ups_by_external_id_run_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads send two full look-ups at once, because each of them waits for Drift; none asks for fewer IDs."""
+    both, asked = Barrier(2, timeout=30), []
+
+    def get(path: str, query: Sequence[tuple[str, str]]) -> Answer:
+        ids = [value for name, value in query if name == "id"]
+        asked.append(ids)
+        both.wait()
+        return Answer(200, {"data": [{"id": int(one), "attributes": {"externalId": one}} for one in ids]})
+
+    monkeypatch.setattr(world.client, "get", get)
+    contacts = world.contacts("external_id")
+    rows = [world.row(externalId=str(number)) for number in range(80)]
+    for row in rows:
+        contacts.lane_keys(row)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(contacts.write, rows)) == [False] * 80
+    assert sorted(int(one) for ids in asked for one in ids) == list(range(80))
+    assert [len(ids) for ids in asked] == [20] * 4
 
 
 def test_requests_per_row_by_id(world: World) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.bench import cpu, fewest, growth, limit, memory, profile, report, startup
+from tools.bench import cpu, destination, fewest, growth, limit, memory, profile, report, startup
 from tools.bench.process import ROOT, Failed
 from tools.bench.sizes import LARGE, QUICK, USUAL, Sizes
 
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes, Path], report.Section | None]] = {
     "memory": memory.measure,
     "growth": growth.measure,
     "startup": startup.measure,
+    "destination": destination.measure,
 }
 _BUSY = 0.5
 

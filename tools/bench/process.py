@@ -49,20 +49,25 @@ class Usage:
 
 
 def spend(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, longest: float = LONGEST
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    longest: float = LONGEST,
+    given: Path | str = os.devnull,
 ) -> Usage:
-    """Run a command in the checkout, with its output in `stdout` and `stderr` in `folder`.
+    """Run a command in the checkout, with its output in `stdout` and `stderr` in `folder`, and `given` as its input.
 
     Raises:
         Failed: it did not end within `longest` seconds; it and its child processes are stopped.
     """
     usage = folder / "usage.json"
     launcher = [sys.executable, "-S", "-E", str(Path(__file__).with_name("child.py")), str(usage), *command]
-    with open(folder / "stderr", "wb") as stderr, open(folder / "stdout", "wb") as stdout:
+    with open(given, "rb") as stdin, open(folder / "stderr", "wb") as stderr, open(folder / "stdout", "wb") as stdout:
         process = subprocess.Popen(
             launcher,
             cwd=ROOT,
             env={**_without_proxies(), **(environment or {})},
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             # A separate process group, so that both processes can be stopped together.

@@ -17,7 +17,10 @@ from typing import Any
 
 from tools.bench.process import ROOT
 
-_MEASURED = ("manifest.yaml", "components.py")
+_MEASURED = {
+    "manifest.yaml and components.py": [ROOT / "manifest.yaml", ROOT / "components.py"],
+    "destination_drift": sorted((ROOT / "destination-drift" / "destination_drift").glob("*.py")),
+}
 _PACKAGES = ("airbyte-cdk", "requests", "orjson", "uvicorn")
 
 
@@ -93,7 +96,7 @@ def text(section: Section) -> str:
 
 
 def machine() -> str:
-    """The machine, the versions, the connector's files, and the load before the run."""
+    """The machine, the versions, the files of both connectors, and the load before the run."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -101,10 +104,13 @@ def machine() -> str:
         model = named[0].partition(":")[2].strip() if named else model
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in _MEASURED)).hexdigest()[:8]
+    digests = ", ".join(
+        f"{name} as of {hashlib.sha256(b''.join(path.read_bytes() for path in paths)).hexdigest()[:8]}"
+        for name, paths in _MEASURED.items()
+    )
     return (
         f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {model}, {memory:.0f} GB, {platform.system()}, "
-        f"Python {'.'.join(map(str, sys.version_info[:3]))}, {versions}; {' and '.join(_MEASURED)} as of {digest}; "
+        f"Python {'.'.join(map(str, sys.version_info[:3]))}, {versions}; {digests}; "
         f"load before the run {os.getloadavg()[0]:.1f}"
     )
 

@@ -20,6 +20,8 @@ class Sizes:
         listed_first: numbers of conversations with one message each for *memory*.
         growth: numbers of conversations for *growth*.
         idle: conversations for the sync without changes in *growth*.
+        people: contacts for *destination*.
+        rows: numbers of rows for its memory; the first one is also how many contacts are known.
     """
 
     runs: int = 5
@@ -33,6 +35,8 @@ class Sizes:
     listed_first: tuple[int, ...] = (100_000,)
     growth: tuple[int, ...] = (1_000, 10_000)
     idle: int = 100_000
+    people: int = 2_000
+    rows: tuple[int, ...] = (100_000, 1_000_000)
 
 
 USUAL = Sizes()
@@ -53,4 +57,6 @@ QUICK = Sizes(
     listed_first=(10_000,),
     growth=(300, 3_000),
     idle=10_000,
+    people=300,
+    rows=(10_000, 100_000),
 )

@@ -109,7 +109,7 @@ class _Steps:
     def _sync(self, stream: str, title: str, query: str, written: int, fewest: int, *, fails: bool = False) -> None:
         rows = self._rows(query)
         mode = "append" if stream == "erasure_request" else "append_dedup"
-        self._path("catalog").write_text(json.dumps(_catalog(stream, rows or [{"email": ""}], mode)))
+        self._path("catalog").write_text(json.dumps(catalog(stream, rows or [{"email": ""}], mode)))
         self._sandbox.journal.clear()
         begun = time.monotonic()
         done = subprocess.run(  # noqa: S603 (our own command)
@@ -121,10 +121,10 @@ class _Steps:
         )
         seconds = time.monotonic() - begun
         messages = [json.loads(line) for line in done.stdout.splitlines()]
-        counts = _counts(messages)
+        outcomes = counts(messages)
         requests = len(self._sandbox.journal.requests("^/(?!app/)"))
         speed = f"{len(rows) / seconds:.0f}" if len(rows) > 1 else ""
-        figures = [f"{number:,}" for number in (len(rows), *counts, requests)]
+        figures = [f"{number:,}" for number in (len(rows), *outcomes, requests)]
         self._table.add_row(title, *figures, f"{fewest:,}" if fewest else "", speed)
         errors = [one["trace"]["error"]["message"] for one in messages if one["type"] == "TRACE"]
         self._said += [f"{title}: {one}" for one in errors]
@@ -133,8 +133,8 @@ class _Steps:
             for one in messages
             if one["type"] == "LOG" and not re.match("Stream ", one["log"]["message"])
         ]
-        if counts[0] != written or bool(errors) != fails or self._sandbox.journal.statuses()[429]:
-            self.faults.append(f"{title}: {counts[0]} rows were written instead of {written}. {' '.join(errors)}")
+        if outcomes[0] != written or bool(errors) != fails or self._sandbox.journal.statuses()[429]:
+            self.faults.append(f"{title}: {outcomes[0]} rows were written instead of {written}. {' '.join(errors)}")
 
     def _compare(self) -> None:
         drift = self._sandbox.drift
@@ -174,12 +174,13 @@ def _messages(stream: str, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield json.dumps({"type": "TRACE", "trace": trace})
 
 
-def _catalog(stream: str, rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
+def catalog(stream: str, rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
+    """A configured catalog of one stream, with the columns of the first row."""
     described = {"name": stream, "json_schema": {"properties": {column: {} for column in rows[0]}}}
     return {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": mode}]}
 
 
-def _counts(messages: Iterable[dict[str, Any]]) -> tuple[int, ...]:
+def counts(messages: Iterable[dict[str, Any]]) -> tuple[int, ...]:
     """Rows written, unchanged and rejected, as the last log line says."""
     said = [one["log"]["message"] for one in messages if one["type"] == "LOG"]
     found = re.search(r"(\d+) written, (\d+) unchanged, (\d+) rejected", "\n".join(said))
