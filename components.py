@@ -355,7 +355,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         body = kept.get("drift_body")
         coded = self._at(body, "message") and (self._at(body, "type") or self._at(body, "code"))
         error = self._at(body, "error") or self._at(body, "errors") or (not is_good and coded and body)
-        said = re.sub("[ _-]", "", json.dumps(error)).lower() if error else ""
+        said = re.sub("[ _-]", "", json.dumps(error)).lower() if error and not answer.history else ""
         odd = "with an error" if said and is_good else odd
         text = f"Drift answered {answer.request.method} {path} {odd if is_good else f'with HTTP {status}'}."
         is_first, request.odd = is_good and odd not in ("", request.odd), odd

@@ -1652,6 +1652,11 @@ _GATEWAY = (
         Deviation(ask=lambda asked: Answer(302, b"", {"Location": f"https://drift.salesloft.example{asked.path}"})),
     ),
     (
+        "gateway-redirects-to-a-missing-page",
+        "During maintenance, the gateway redirects to a page that the service does not have.",
+        between(6, 20, Deviation(ask=lambda _: Answer(302, b"", {"Location": "/maintenance"}))),
+    ),
+    (
         "gateway-redirects-to-the-slash",
         "A framework redirects /accounts to /accounts/.",
         when(lambda asked: asked.path == "/accounts", _redirect_to_slash()),
