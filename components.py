@@ -237,8 +237,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             walk.above = max(walk.head, walk.above or 0)
             return self._begin(self.first)
         is_short = not self.newest_first and walk.total > len(walk.kept)
-        if is_short and walk.size and walk.walks == 1:
-            return self._begin(re.sub(r"size=\d+", f"size={walk.size}", self.first))
+        if is_short and walk.walks == 1:
+            return self._begin(re.sub(r"size=\d+", f"size={walk.size or 65}", self.first))
         self.notes.warn(f"Drift reports {walk.total:,} in total, but it listed {len(walk.kept):,}, twice.", is_short)
         self.notes.end()
         return None

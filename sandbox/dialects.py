@@ -689,6 +689,11 @@ _ACCOUNTS = (
     ("accounts-null-when-none", "Jackson leaves out empty lists.", drop("data.accounts")),
     ("accounts-empty-data-when-none", "Jackson leaves out values that are empty or zero.", put("data", _NOTHING)),
     ("accounts-data-null-when-none", "An empty Optional is serialized as null.", put("data", None)),
+    (
+        "accounts-none-once-beside-total",
+        "The index behind the list is rebuilt, and for a moment it is empty; the total comes from the database.",
+        once(lambda _: True, put("data.accounts", [])),
+    ),
     ("accounts-204-when-none", "JAX-RS returns 204 for an empty Optional.", empty(204)),
     (
         "accounts-404-not-in-plan",
