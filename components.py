@@ -43,7 +43,7 @@ class StreamNotes(list[Any]):
 
     def __init__(self, name: str) -> None:
         self.name, self.what, self.reason, self.scope, self.last = name, "rows", "", "", dict[str, Any]()
-        self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = 0
+        self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = self.most = 0
         self.lock, self.room, self.thread = threading.Lock(), threading.Semaphore(100), cast(Any, threading.local())
         self.saved, self.error, self.metrics, self.said = list[Any](), list[Any](), dict[str, bool](), set[str]()
 
@@ -201,8 +201,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         if self.notes.error:
             raise failure(*self.notes.error)
         vars(self.notes.thread).update(kept={}, walks=0, total=0, above=None, anew=False)
-        self._begin("")
-        return self.first or None
+        return self._begin("") and (self.first or None)
 
     def _begin(self, query: str) -> str:
         """A walk begins. The fragment is never sent: it keeps the CDK's cache from answering as it did before."""
@@ -393,10 +392,11 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
     def _is_cut(self, response: requests.Response, width: int) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
+        most = self.notes.most = max(self.notes.most, count)
+        self.notes.warn(f"Drift counts {total:,} in a window, but it lists {count:,}.", total > count < most)
         # So many may be of one moment, which no split ends: there a count that agrees is believed.
-        is_one = total == count and 0 < width < 21_600_000
-        is_round = not is_one and (count in (10, 20, 25) or count % 50 == 0 < count)
-        return total > count or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
+        is_round = (count in (10, 20, 25) or count % 50 == 0 < count) and (total != count or not 0 < width < 21_600_000)
+        return total > count == most or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
 
     def _denied(self, response: requests.Response, attempts: int) -> ErrorResolution:
         request, others = self.source.thread, self.source.found

@@ -1376,6 +1376,12 @@ _REPORTS = (
         once(lambda _: True, disturb(lambda asked: asked.drift.touch_some(3))),
         edit_with(_lag),
     ),
+    (
+        "reports-count-counts-erased",
+        "The count comes from a COUNT(*) that does not exclude erased conversations.",
+        where(lambda content: bool(content["data"]), convert("count", lambda count: count + 1)),
+    ),
+    ("reports-count-of-organization", "The count is that of the whole organization.", put("count", 151)),
     ("reports-capped-at-100", "A query returns 100 rows at most, but counts all of them.", _cap_report(100)),
     ("reports-capped-at-100-without-count", "A query returns 100 rows at most.", _cap_report(100, count=False)),
     ("reports-capped-at-10-without-count", "A search engine returns 10 rows at most.", _cap_report(10, count=False)),
