@@ -302,7 +302,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """A row of a report with its metrics by name (devdocs conversation-reporting); "NaN" and "" are null."""
         metrics = self._at(row, "metrics")
         metrics = [metrics.get(name) for name in names] if isinstance(metrics, dict) else metrics
-        if not isinstance(metrics, list) or len(metrics) != len(names):
+        if not isinstance(metrics, list) or [isinstance(one, dict) for one in metrics] != [False] * len(names):
             raise ValueError("with a row that lacks the requested metrics")
         values = {}
         for name, metric in zip(names, metrics, strict=True):

@@ -490,6 +490,7 @@ EXPECTED: dict[str, Expected] = {
     "reports-capped-at-10-without-count": Green(drift={"conversations": 100, "history_days": 60}),
     "reports-capped-at-500-without-count": Green(drift={"conversations": 1300, "history_days": 60}),
     "reports-capped-at-1000-without-count": Green(drift={"conversations": 2500, "history_days": 60}),
+    "reports-metrics-as-objects": RedOrComplete(_UNKNOWN_PLACE),
     "reports-metrics-as-map": RedOrComplete(_UNKNOWN_PLACE),
     # Meetings
     "meetings-null-when-none": Red("without records", _NO_WITNESS, drift={"meetings": 0}),

@@ -1413,6 +1413,26 @@ _REPORTS = (
         row_list(lambda found: [*found, *[None] * 10] if len(found) == 90 else found),
     ),
     ("reports-page-named-and-ignored", "A generic envelope contains a next page.", put("pagination", {"next": "2"})),
+    (
+        "reports-metrics-as-objects",
+        "A newer version returns each metric with its name.",
+        edit_with(
+            lambda asked, content: placed(
+                content,
+                "data",
+                [
+                    row
+                    | {
+                        "metrics": [
+                            {"name": name, "value": value}
+                            for name, value in zip(asked.body["metrics"], row["metrics"], strict=True)
+                        ]
+                    }
+                    for row in content["data"]
+                ],
+            )
+        ),
+    ),
     ("reports-null-row", "A join found no row.", row_list(lambda found: [*found, None])),
 )
 
