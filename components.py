@@ -359,7 +359,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         text = f"Drift answered {answer.request.method} {path} {odd if is_good else f'with HTTP {status}'}."
         is_first, request.odd = is_good and odd not in ("", request.odd), odd
         is_absent = odd == "without records" and not (is_first or self.instead)
-        if status == 429 or "ratelimit" in said or "toomanyrequests" in said:
+        if status == 429 or re.search("ratelimit|toomanyrequests|throttl", said):
             if request.waited > 3600:
                 return self._fail(answer, f"{text} Gave up after an hour.", TRANSIENT)
             return ErrorResolution(ResponseAction.RATE_LIMITED, TRANSIENT, text)

@@ -1659,6 +1659,11 @@ _GATEWAY = (
         every(10, refuse(403, "rate_limit", "Rate limit exceeded")),
     ),
     (
+        "gateway-throttled-as-403",
+        "A gateway of its own make says throttled.",
+        every(10, refuse(403, "throttled", "Slow down")),
+    ),
+    (
         "gateway-throttle-as-503",
         "AWS returns 503 when the rate limit is exceeded.",
         every(10, say(_SERVER_ERROR, 503, Retry_After="1")),
