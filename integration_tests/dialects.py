@@ -359,6 +359,7 @@ def _row_fails(says: str) -> Expected:
 EXPECTED: dict[str, Expected] = {
     # Accounts
     "accounts-size-above-50-refused": RedOrComplete(_REFUSED, unasked=True),
+    "accounts-next-is-a-path": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-hal-links": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-embedded": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-spring-page": RedOrComplete(_UNKNOWN_PLACE),
@@ -389,6 +390,8 @@ EXPECTED: dict[str, Expected] = {
     "list-next-page-token-elsewhere": RedOrComplete(_UNKNOWN_PLACE),
     "list-oldest-first": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
     "list-one-future-row": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
+    "list-page-token-ignored": Red("nothing new", "Every page is the first one, and it is full."),
+    "list-next-in-hubspot-style": RedOrComplete(_UNKNOWN_PLACE),
     "list-times-in-iso": RedOrComplete("No row may be dropped because its timestamp can't be compared."),
     "list-times-in-seconds": RedOrComplete("No row may be dropped because its timestamp is in 1970."),
     **{

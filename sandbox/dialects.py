@@ -589,6 +589,12 @@ _ACCOUNTS = (
         convert("data.next", lambda found: found.removeprefix("/accounts")),
     ),
     (
+        "accounts-next-is-a-path",
+        "A newer framework puts the page into the path of its link.",
+        convert("data.next", lambda found: f"/accounts/from/{re.findall(r'index=([0-9]+)', found)[0]}"),
+        drop("data.total"),
+    ),
+    (
         "accounts-next-null-text",
         "String concatenation turned the missing link of the last page into 'null'.",
         on_last_page(put("data.next", "null")),
@@ -864,6 +870,23 @@ _LIST = (
         "Spring HATEOAS without HAL sends links as an array of rel and href.",
         links_only(),
         convert("links", lambda links: [{"rel": rel, "href": href} for rel, href in links.items()]),
+    ),
+    (
+        "list-page-token-ignored",
+        "Only the newer host honors the page token; the older one ignores it, although it links with it.",
+        when(
+            lambda asked: not asked.first("next"),
+            ask(lambda asked: asked.query.update(page_token=[""])),
+            links_only(),
+        ),
+    ),
+    (
+        "list-next-in-hubspot-style",
+        "Drift's founders came from HubSpot, where a page is named by an object with a cursor and a link.",
+        links_only(),
+        edit(lambda content: placed(content, "paging.next.link", found_at(content, "links.next"))),
+        where(lambda content: not found_at(content, "paging.next.link"), drop("paging")),
+        drop("links"),
     ),
     (
         "list-pods-of-two-generations",
