@@ -28,7 +28,7 @@ LOOK_BACK = 600_000  # Milliseconds, as in the cursors of the manifest: a row ma
 PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "meta", "paging", "")
 TOTALS = [f"{place}{name}" for place in ("", "data.", "pagination.") for name in ("total", "count", "totalCount")]
 MORE = ("more", "hasMore", "has_more", "truncated", "pagination.more")
-NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "-1")
+NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "{}", "-1")
 REQUEST = {"odd": "", "failures": 0, "lively": 0, "denied": 0, "before": 0, "waited": 0.0}
 
 
@@ -43,7 +43,7 @@ class StreamNotes(list[Any]):
 
     def __init__(self, name: str) -> None:
         self.name, self.what, self.reason, self.scope, self.last = name, "rows", "", "", dict[str, Any]()
-        self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = 0
+        self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = self.most = 0
         self.lock, self.room, self.thread = threading.Lock(), threading.Semaphore(100), cast(Any, threading.local())
         self.saved, self.error, self.metrics, self.said = list[Any](), list[Any](), dict[str, bool](), set[str]()
 
@@ -120,7 +120,6 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
     config: Mapping[str, Any]
     parameters: InitVar[Mapping[str, Any]]
     api_budget: Any = None
-    # What a stream may say of itself in its `$parameters`; the manifest explains it.
     name, records_at, cursor_field, instead, required_scope, first, most_idle = "", "data", "", "", "", "", 100
     one = never_absent = child = windowed = newest_first = counts = plans = False
     key, only, metrics = ("id",), tuple[str, ...](), tuple[str, ...]()
@@ -201,13 +200,12 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         if self.notes.error:
             raise failure(*self.notes.error)
         vars(self.notes.thread).update(kept={}, walks=0, total=0, above=None, anew=False)
-        self._begin("")
-        return self.first or None
+        return self._begin("") and (self.first or None)
 
     def _begin(self, query: str) -> str:
         """A walk begins. The fragment is never sent: it keeps the CDK's cache from answering as it did before."""
         walk = self.notes.thread
-        vars(walk).update(names=set(), pages=0, idle=0, given=0, size=0, head=0, place="links", walks=walk.walks + 1)
+        vars(walk).update(names={}, pages=0, idle=0, given=0, size=0, head=0, place="links", walks=walk.walks + 1)
         return f"{query}#{time.time_ns()}"
 
     def get_page_size(self) -> int | None:
@@ -227,47 +225,50 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             del walk.kept[version]
         is_new = query is not None and query not in walk.names
         if query is not None and (is_new or walk.fresh) and walk.idle <= self.most_idle:
-            walk.names.add(query)
+            walk.names[query] = walk.names.pop(query, 0) + 1
             walk.anew = walk.anew or walk.walks > 1 or "Cache-Control" in response.request.headers
             return f"{query}#{time.time_ns() if walk.anew else walk.pages}"
-        if is_new and rows:
+        repeats = walk.names.get(query) == 1 and next(reversed(walk.names)) == query  # Sent for the page behind it.
+        if rows and (is_new or (repeats and len(rows) in (10, 20, 25, 50, 65, 100))):
             self.notes.miss(f"Drift keeps naming more pages of {self.name}, but they contain nothing new.")
-        self.notes.warn(f"Drift keeps naming more pages; the last {walk.idle} were empty.", is_new and not rows)
+        self.notes.warn(f"Drift keeps naming more pages; the last {walk.idle} held nothing new.", is_new or repeats)
         if self.newest_first and walk.pages > 1 and walk.walks <= 3:
             walk.above = max(walk.head, walk.above or 0)
             return self._begin(self.first)
         is_short = not self.newest_first and walk.total > len(walk.kept)
-        if is_short and walk.size and walk.walks == 1:
-            return self._begin(re.sub(r"size=\d+", f"size={walk.size}", self.first))
+        if is_short and walk.walks == 1:
+            return self._begin(re.sub(r"size=\d+", f"size={walk.size or 65}", self.first))
         self.notes.warn(f"Drift reports {walk.total:,} in total, but it listed {len(walk.kept):,}, twice.", is_short)
         self.notes.end()
         return None
 
     def _named(self, response: requests.Response) -> str | None:
-        """The query of the page behind this one, None where none is named."""
+        """The query of the page behind this one, None where none is named; of several, one that was not asked for."""
         body, walk = self._body_of(response), self.notes.thread
         total, says_more = self._claims(body)
         walk.total = max(walk.total, total)
         if walk.walks > 1 and "index=" in self.first:
             return urlencode({"index": walk.given, "size": walk.size}) if walk.fresh else None
-        for place in (walk.place, *PLACES):
-            target, more = self._at(body, f"{place}.next"), str(self._at(body, f"{place}.more")).lower()
-            target = str(target.get("href") if isinstance(target, dict) else target).strip()
-            if more not in ("false", "0") and target.lower() not in NOTHING:
-                walk.place = place
-                break
-        else:
-            place, target = "", response.links.get("next", {}).get("url", "")
-        path = re.sub(r"^https?:/*[^/]*", "", target) if target.startswith("http") and "?" not in target else ""
-        promises = says_more and not target and (walk.fresh or walk.pages == 1)
-        if promises or path not in ("", urlsplit(str(response.request.url)).path):
+        asked, named = urlsplit(str(response.request.url)), list[tuple[str, str]]()
+        places = [(place, self._at(body, f"{place}.next")) for place in (walk.place, *PLACES)]
+        for place, target in (*places, ("links", response.links.get("next"))):
+            if isinstance(target, dict) and target:
+                target = target.get("href", next((one for one in target.values() if "?" in str(one)), "?"))
+            target = str(target).strip()
+            if str(self._at(body, f"{place}.more")).lower() in ("false", "0") or target.lower() in NOTHING:
+                continue
+            name = "page_token" if "links" in place else "index" if "index=" in self.first else "next"
+            pairs = [one for one in parse_qsl(asked.query, True) if "page_token" != one[0] != name] + [(name, target)]
+            if "?" in target or target.startswith(("http", asked.path)):
+                path, _, query = target.partition("#")[0].partition("?")
+                path, pairs = re.sub("^https?:/*[^/]*", "", path), parse_qsl(query, True)
+                says_more = says_more or ("=" not in query and path + query != asked.path)
+            told = {pair for pair in pairs if pair[1].strip().lower() not in NOTHING} - {*parse_qsl(self.first)}
+            named += [(urlencode(pairs), place)] if told else []
+        query, walk.place = min(named, key=lambda one: one[0] in walk.names, default=("", walk.place))
+        if says_more and not query and (walk.fresh or walk.pages == 1):
             self.notes.miss(f"Drift says that there are more {self.name}, but names no next page.")
-        if target.startswith("http") or "?" in target or not target:
-            pairs = parse_qsl(target.partition("?")[2].partition("#")[0], keep_blank_values=True)
-            return urlencode(pairs) if any(value.strip().lower() not in NOTHING for _, value in pairs) else None
-        name = "page_token" if "links" in place else "index" if "index=" in self.first else "next"
-        sent = parse_qsl(urlsplit(str(response.request.url)).query, keep_blank_values=True)
-        return urlencode([pair for pair in sent if pair[0] not in ("page_token", name)] + [(name, target)])
+        return query or None
 
     def _body_of(self, response: requests.Response) -> Any:
         """The JSON body, parsed once, text repaired, integers exact. Raises where it is none: a gateway speaks then."""
@@ -303,7 +304,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """A row of a report with its metrics by name (devdocs conversation-reporting); "NaN" and "" are null."""
         metrics = self._at(row, "metrics")
         metrics = [metrics.get(name) for name in names] if isinstance(metrics, dict) else metrics
-        if not isinstance(metrics, list) or len(metrics) != len(names):
+        if not isinstance(metrics, list) or [isinstance(one, dict) for one in metrics] != [False] * len(names):
             raise ValueError("with a row that lacks the requested metrics")
         values = {}
         for name, metric in zip(names, metrics, strict=True):
@@ -355,12 +356,12 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         body = kept.get("drift_body")
         coded = self._at(body, "message") and (self._at(body, "type") or self._at(body, "code"))
         error = self._at(body, "error") or self._at(body, "errors") or (not is_good and coded and body)
-        said = re.sub("[ _-]", "", json.dumps(error)).lower() if error else ""
+        said = re.sub("[ _-]", "", json.dumps(error)).lower() if error and not answer.history else ""
         odd = "with an error" if said and is_good else odd
         text = f"Drift answered {answer.request.method} {path} {odd if is_good else f'with HTTP {status}'}."
         is_first, request.odd = is_good and odd not in ("", request.odd), odd
         is_absent = odd == "without records" and not (is_first or self.instead)
-        if status == 429 or "ratelimit" in said or "toomanyrequests" in said:
+        if status == 429 or re.search("ratelimit|toomanyrequests|throttl", said):
             if request.waited > 3600:
                 return self._fail(answer, f"{text} Gave up after an hour.", TRANSIENT)
             return ErrorResolution(ResponseAction.RATE_LIMITED, TRANSIENT, text)
@@ -386,17 +387,18 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return ErrorResolution(ResponseAction.SUCCESS)
         if status == 403 and not notes.found:
             notes.refused += 1
-            is_scope = not notes.handed_out or notes.refused >= 5
+            is_scope = not notes.handed_out or notes.refused >= 50
             return self._fail(answer, notes.scope if is_scope else text, CONFIG, is_scope)
         return self._fail(answer, f"{text} {WIND_DOWN}" if status in (404, 410) else text)
 
     def _is_cut(self, response: requests.Response, width: int) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
+        most = self.notes.most = max(self.notes.most, count)
+        self.notes.warn(f"Drift counts {total:,} in a window, but it lists {count:,}.", total > count < most)
         # So many may be of one moment, which no split ends: there a count that agrees is believed.
-        is_one = total == count and 0 < width < 21_600_000
-        is_round = not is_one and (count in (10, 20, 25) or count % 50 == 0 < count)
-        return total > count or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
+        is_round = (count in (10, 20, 25) or count % 50 == 0 < count) and (total != count or not 0 < width < 21_600_000)
+        return total > count == most or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
 
     def _denied(self, response: requests.Response, attempts: int) -> ErrorResolution:
         request, others = self.source.thread, self.source.found
@@ -433,7 +435,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         return self.notes.ignore(answer, f"{text} The next sync asks for it first.")
 
     def _asks_otherwise(self, request: requests.PreparedRequest, is_good: bool) -> bool:
-        """Changes a refused request for one without what may be refused; metrics are asked for one by one."""
+        """Asks without what may be refused: metrics one by one, and days where no metric is to blame."""
         parts = urlsplit(str(request.url))
         query = parse_qsl(parts.query, keep_blank_values=True)
         fewer = [(name, value) for name, value in query if value and name not in ("limit", "size")]
@@ -448,7 +450,6 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         kept = [name for name in self.metrics if known.get(name)]
         unknown = [name for name in (self.cursor_field, *self.metrics) if name not in known]
         is_all = not unknown and sorted(kept) == sorted(names)
-        # Where no metric is to blame the range is: days may be wanted.
         is_range = not is_good and (is_all or known.get(self.cursor_field) is False)
         if (is_good and is_all) or (is_range and isinstance(ends[0], str)):
             return False
@@ -473,10 +474,9 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
 
 @dataclass
 class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
-    """Reads the children of conversations oldest first, though they are listed newest first: the CDK's router saves no
-    state before the last, and none past one that fails. The state is a floor, below which all were yielded, and the
-    retry list (`unread`), asked for first. While it lists, it yields the newest half, to fill the rate limit; the floor
-    stays below what was listed before them. The very newest waits for all others."""
+    """Reads the children of conversations oldest first: the CDK's router saves no state before the last, and none past
+    one that fails. The state is a floor, below which all were yielded, and the retry list (`unread`), asked for first.
+    While it lists, it yields the newest half, to fill the rate limit; the very newest waits for all others."""
 
     api_budget: Any = None
     name: str = ""

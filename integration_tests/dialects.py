@@ -359,6 +359,7 @@ def _row_fails(says: str) -> Expected:
 EXPECTED: dict[str, Expected] = {
     # Accounts
     "accounts-size-above-50-refused": RedOrComplete(_REFUSED, unasked=True),
+    "accounts-next-is-a-path": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-hal-links": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-embedded": RedOrComplete(_UNKNOWN_PLACE),
     "accounts-spring-page": RedOrComplete(_UNKNOWN_PLACE),
@@ -389,6 +390,8 @@ EXPECTED: dict[str, Expected] = {
     "list-next-page-token-elsewhere": RedOrComplete(_UNKNOWN_PLACE),
     "list-oldest-first": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
     "list-one-future-row": Green(streams=("conversations",), fresh=lambda drift: drift.touch_some(5), **_NEWER),
+    "list-page-token-ignored": Red("nothing new", "Every page is the first one, and it is full."),
+    "list-next-in-hubspot-style": RedOrComplete(_UNKNOWN_PLACE),
     "list-times-in-iso": RedOrComplete("No row may be dropped because its timestamp can't be compared."),
     "list-times-in-seconds": RedOrComplete("No row may be dropped because its timestamp is in 1970."),
     **{
@@ -419,6 +422,7 @@ EXPECTED: dict[str, Expected] = {
     "conversation-404-plain-text-for-ever": _row_fails("404"),
     "conversation-200-error-for-ever": _row_fails("error"),
     "conversation-forty-answer-500": _row_fails("500"),
+    "conversation-forty-answer-403": replace(_row_fails("403"), never_says="missing the .* scope"),
     "conversation-404-in-errors-list": AllBut(_GONE, logs="404|gone|not found|skipped"),
     "conversation-200-not-found": AllBut(_GONE, logs="gone|not found|not_found|skipped"),
     "conversation-data-null": AllBut(_GONE),
@@ -480,11 +484,16 @@ EXPECTED: dict[str, Expected] = {
     "reports-lag": Green(why="The next sync delivers the newest rows.", again=True),
     "reports-count-zero-without-data": Green(why=_NONE_HERE, drift={"conversations": 0}),
     "reports-204-when-none": Green(why=_NONE_HERE, drift={"conversations": 0}),
+    **{
+        f"reports-count-{name}": Green(logs="Drift counts [0-9]+ in a window")
+        for name in ("counts-erased", "of-organization")
+    },
     "reports-capped-at-100": Green(drift={"conversations": 600, "history_days": 60}),
     "reports-capped-at-100-without-count": Green(drift={"conversations": 600, "history_days": 60}),
     "reports-capped-at-10-without-count": Green(drift={"conversations": 100, "history_days": 60}),
     "reports-capped-at-500-without-count": Green(drift={"conversations": 1300, "history_days": 60}),
     "reports-capped-at-1000-without-count": Green(drift={"conversations": 2500, "history_days": 60}),
+    "reports-metrics-as-objects": RedOrComplete(_UNKNOWN_PLACE),
     "reports-metrics-as-map": RedOrComplete(_UNKNOWN_PLACE),
     # Meetings
     "meetings-null-when-none": Red("without records", _NO_WITNESS, drift={"meetings": 0}),

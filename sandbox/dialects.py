@@ -589,6 +589,12 @@ _ACCOUNTS = (
         convert("data.next", lambda found: found.removeprefix("/accounts")),
     ),
     (
+        "accounts-next-is-a-path",
+        "A newer framework puts the page into the path of its link.",
+        convert("data.next", lambda found: f"/accounts/from/{re.findall(r'index=([0-9]+)', found)[0]}"),
+        drop("data.total"),
+    ),
+    (
         "accounts-next-null-text",
         "String concatenation turned the missing link of the last page into 'null'.",
         on_last_page(put("data.next", "null")),
@@ -689,6 +695,11 @@ _ACCOUNTS = (
     ("accounts-null-when-none", "Jackson leaves out empty lists.", drop("data.accounts")),
     ("accounts-empty-data-when-none", "Jackson leaves out values that are empty or zero.", put("data", _NOTHING)),
     ("accounts-data-null-when-none", "An empty Optional is serialized as null.", put("data", None)),
+    (
+        "accounts-none-once-beside-total",
+        "The index behind the list is rebuilt, and for a moment it is empty; the total comes from the database.",
+        once(lambda _: True, put("data.accounts", [])),
+    ),
     ("accounts-204-when-none", "JAX-RS returns 204 for an empty Optional.", empty(204)),
     (
         "accounts-404-not-in-plan",
@@ -861,6 +872,23 @@ _LIST = (
         convert("links", lambda links: [{"rel": rel, "href": href} for rel, href in links.items()]),
     ),
     (
+        "list-page-token-ignored",
+        "Only the newer host honors the page token; the older one ignores it, although it links with it.",
+        when(
+            lambda asked: not asked.first("next"),
+            ask(lambda asked: asked.query.update(page_token=[""])),
+            links_only(),
+        ),
+    ),
+    (
+        "list-next-in-hubspot-style",
+        "Drift's founders came from HubSpot, where a page is named by an object with a cursor and a link.",
+        links_only(),
+        edit(lambda content: placed(content, "paging.next.link", found_at(content, "links.next"))),
+        where(lambda content: not found_at(content, "paging.next.link"), drop("paging")),
+        drop("links"),
+    ),
+    (
         "list-pods-of-two-generations",
         "Half of the pods still run the previous version.",
         every(2, *older_paging()),
@@ -1021,6 +1049,11 @@ _CONVERSATIONS = (
     ),
     ("conversation-data-null", "An empty Optional is serialized as null.", _at_one(say({"data": None}))),
     ("conversation-forty-answer-500", "One shard of the storage is down.", on(40, refuse(500, "server_error"))),
+    (
+        "conversation-forty-answer-403",
+        "The newest conversations belong to an inbox that the token can't read.",
+        on(40, refuse(403, "permission_error")),
+    ),
     ("conversation-all-404", "The route moved, and the old one no longer exists.", refuse(404, "not_found")),
     ("details-empty-object", "A deleted row is serialized without its fields.", _at_one(say({"data": {}}))),
     ("details-empty-list", "A query by ID returns a list.", _at_one(say({"data": []}))),
@@ -1366,6 +1399,12 @@ _REPORTS = (
         once(lambda _: True, disturb(lambda asked: asked.drift.touch_some(3))),
         edit_with(_lag),
     ),
+    (
+        "reports-count-counts-erased",
+        "The count comes from a COUNT(*) that does not exclude erased conversations.",
+        where(lambda content: bool(content["data"]), convert("count", lambda count: count + 1)),
+    ),
+    ("reports-count-of-organization", "The count is that of the whole organization.", put("count", 151)),
     ("reports-capped-at-100", "A query returns 100 rows at most, but counts all of them.", _cap_report(100)),
     ("reports-capped-at-100-without-count", "A query returns 100 rows at most.", _cap_report(100, count=False)),
     ("reports-capped-at-10-without-count", "A search engine returns 10 rows at most.", _cap_report(10, count=False)),
@@ -1397,6 +1436,26 @@ _REPORTS = (
         row_list(lambda found: [*found, *[None] * 10] if len(found) == 90 else found),
     ),
     ("reports-page-named-and-ignored", "A generic envelope contains a next page.", put("pagination", {"next": "2"})),
+    (
+        "reports-metrics-as-objects",
+        "A newer version returns each metric with its name.",
+        edit_with(
+            lambda asked, content: placed(
+                content,
+                "data",
+                [
+                    row
+                    | {
+                        "metrics": [
+                            {"name": name, "value": value}
+                            for name, value in zip(asked.body["metrics"], row["metrics"], strict=True)
+                        ]
+                    }
+                    for row in content["data"]
+                ],
+            )
+        ),
+    ),
     ("reports-null-row", "A join found no row.", row_list(lambda found: [*found, None])),
 )
 
@@ -1623,6 +1682,11 @@ _GATEWAY = (
         every(10, refuse(403, "rate_limit", "Rate limit exceeded")),
     ),
     (
+        "gateway-throttled-as-403",
+        "A gateway of its own make says throttled.",
+        every(10, refuse(403, "throttled", "Slow down")),
+    ),
+    (
         "gateway-throttle-as-503",
         "AWS returns 503 when the rate limit is exceeded.",
         every(10, say(_SERVER_ERROR, 503, Retry_After="1")),
@@ -1645,6 +1709,11 @@ _GATEWAY = (
         "gateway-redirects-to-another-host",
         "Drift moves to Salesloft's platform.",
         Deviation(ask=lambda asked: Answer(302, b"", {"Location": f"https://drift.salesloft.example{asked.path}"})),
+    ),
+    (
+        "gateway-redirects-to-a-missing-page",
+        "During maintenance, the gateway redirects to a page that the service does not have.",
+        between(6, 20, Deviation(ask=lambda _: Answer(302, b"", {"Location": "/maintenance"}))),
     ),
     (
         "gateway-redirects-to-the-slash",
