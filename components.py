@@ -26,10 +26,10 @@ WIND_DOWN = "Drift is being wound down; if this lasts, ask Salesloft whether you
 LOOK_BACK = 600_000  # Milliseconds, as in the cursors of the manifest: a row may be listed later than it is dated.
 # Where an answer may name the next page, likeliest first, how many rows there are, and that more are to come.
 PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "meta", "paging", "")
-TOTALS = [f"{place}{name}" for place in ("", "data.", "pagination.") for name in ("total", "count", "totalCount")]
+TOTALS = [at + of for at in ("", "data.", "pagination.") for of in ("total", "count", "totalCount", "totalElements")]
 MORE = ("more", "hasMore", "has_more", "truncated", "pagination.more")
-NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "{}", "-1")
 REQUEST = {"odd": "", "failures": 0, "lively": 0, "denied": 0, "before": 0, "waited": 0.0}
+NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "{}", "-1")
 
 
 def failure(message: str, failure_type: cdk.FailureType = SYSTEM) -> cdk.AirbyteTracedException:
@@ -200,7 +200,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         if self.notes.error:
             raise failure(*self.notes.error)
         vars(self.notes.thread).update(kept={}, walks=0, total=0, above=None, anew=False)
-        return self._begin("") and (self.first or None)
+        self._begin("")
+        return self.first or None
 
     def _begin(self, query: str) -> str:
         """A walk begins. The fragment is never sent: it keeps the CDK's cache from answering as it did before."""
@@ -255,7 +256,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
             if isinstance(target, dict) and target:
                 target = target.get("href", next((one for one in target.values() if "?" in str(one)), "?"))
             target = str(target).strip()
-            if str(self._at(body, f"{place}.more")).lower() in ("false", "0") or target.lower() in NOTHING:
+            if target.lower() in NOTHING or str(self._at(body, f"{place}.more")).lower() in ("false", "0"):
                 continue
             name = "page_token" if "links" in place else "index" if "index=" in self.first else "next"
             pairs = [one for one in parse_qsl(asked.query, True) if "page_token" != one[0] != name] + [(name, target)]
@@ -285,17 +286,18 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         return kept["drift_body"]
 
     def _at(self, body: Any, path: str) -> Any:
-        """What stands at a dotted path of an answer, in any case; '' is the root. Links in a list go by their `rel`."""
-        for name in filter(None, path.split(".")):
+        """What stands at a dotted path of an answer, however spelled; '' is the root. Links in a list go by `rel`."""
+        for name in filter(None, re.sub("[_-]", "", path).lower().split(".")):
             if isinstance(body, list):
                 body = {str(one["rel"]).strip("[]'"): one for one in body if isinstance(one, dict) and "rel" in one}
-            body = {str(key).lower(): body[key] for key in body}.get(name.lower()) if isinstance(body, dict) else None
+            fields = body if isinstance(body, dict) else {}
+            body = {re.sub("[_-]", "", str(key)).lower(): fields[key] for key in fields}.get(name)
         return body
 
     def _claims(self, body: Any) -> tuple[int, bool]:
         """How many rows there are in all, 0 where Drift does not say so, and whether it says that there are more."""
         told = [str(self._at(body, place)) for place in TOTALS]
-        more = [str(self._at(body, place)).lower() for place in MORE]
+        more = [str(self._at(body, place)).lower() for place in MORE] + [str(self._at(body, "last") is False).lower()]
         beside = [one for place in PLACES if isinstance(one := self._at(body, place), dict)]
         more += ["true" for one in beside for name in one if one[name] and "next" in name.lower() != "next"]
         return max([0, *map(int, filter(re.compile(r"\d{1,18}").fullmatch, told))]), "true" in more
@@ -324,9 +326,9 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
 
 @dataclass
 class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
-    """Decides what an answer means: a filter of the CDK sees one answer alone, and FAIL logs both bodies. What fails
-    raises, but a child goes on the retry list. What is not Drift's own JSON is retried like a 5xx: 8 attempts if others
-    succeed meanwhile, else 16 (five minutes). An odd 2xx counts once it was said twice."""
+    """Decides what an answer means: a filter of the CDK sees one answer alone, and FAIL logs both bodies. What is not
+    Drift's own JSON is retried like a 5xx: 8 attempts if others succeed meanwhile, else 16 (five minutes). An odd 2xx
+    counts once it was said twice. What fails for good raises, but a child goes on the retry list."""
 
     missing_scope: str = ""
     refused_here: str = ""
@@ -372,7 +374,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         if (self.child and is_missing) or (self.one and is_absent):
             notes.gone += 1
             return notes.ignore(answer, f"{self.name}: skipped a deleted record. {text}")
-        if "drift_body" not in kept or not (is_good or said) or status >= 500 or status in (408, 409, 425):
+        if "drift_body" not in kept or not (is_good or said) or status >= 500 or status in (408, 409, 423, 425):
             return self._again(answer, text)
         if path == f"/{self.instead}" and (is_good or status == 403):
             notes.warn("Drift accepts the token but does not describe it, so its scopes are unknown.")
@@ -394,11 +396,12 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
     def _is_cut(self, response: requests.Response, width: int) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
-        most = self.notes.most = max(self.notes.most, count)
-        self.notes.warn(f"Drift counts {total:,} in a window, but it lists {count:,}.", total > count < most)
-        # So many may be of one moment, which no split ends: there a count that agrees is believed.
-        is_round = (count in (10, 20, 25) or count % 50 == 0 < count) and (total != count or not 0 < width < 21_600_000)
-        return total > count == most or says_more or is_round or f"limit={count}&" in f"{response.request.url}&"
+        # So many may be of one moment, which no split ends. A window that lists far fewer than another hides some.
+        is_narrow, most = 0 < width < 21_600_000, max(self.notes.most, count)
+        self.notes.most, hides = most, total > count and count < (most if is_narrow else most / 2)
+        self.notes.warn(f"Drift counts {total:,} in a window, but it lists {count:,}.", hides)
+        is_round = (count in (10, 20, 25) or count % 50 == 0 < count) and not (is_narrow and total == count)
+        return says_more or is_round or (total > count and not hides) or f"limit={count}&" in f"{response.request.url}&"
 
     def _denied(self, response: requests.Response, attempts: int) -> ErrorResolution:
         request, others = self.source.thread, self.source.found
@@ -436,11 +439,10 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
 
     def _asks_otherwise(self, request: requests.PreparedRequest, is_good: bool) -> bool:
         """Asks without what may be refused: metrics one by one, and days where no metric is to blame."""
-        parts = urlsplit(str(request.url))
-        query = parse_qsl(parts.query, keep_blank_values=True)
+        query = parse_qsl(urlsplit(str(request.url)).query, keep_blank_values=True)
         fewer = [(name, value) for name, value in query if value and name not in ("limit", "size")]
         if fewer != query and not is_good:
-            request.url = parts._replace(query=urlencode(fewer)).geturl()
+            request.url = urlsplit(str(request.url))._replace(query=urlencode(fewer)).geturl()
             return True
         if not self.metrics:
             return False
@@ -499,25 +501,23 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
             key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
             number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
             key = int(number[1]) if number else quote(str(key or ""), safe="%")
-            if not key or (isinstance(key, int) and key < 0):
-                continue
-            if key not in seen:
+            highest = highest if begun else max(highest, cursor)
+            if key and key not in seen and not (isinstance(key, int) and key < 0):
                 seen.add(key)
                 keys = keys if isinstance(key, int) or isinstance(keys, list) else list(keys)
                 keys.append(key)
                 cursors.append(cursor)
-            highest = highest if begun else max(highest, cursor)
             most = min(len(keys) // 2 - 1, 300 * self.config["max_requests_per_second"]) + len(keys) // 1000
             if begun < most and notes.room.acquire(blocking=False):
                 begun += 1
                 yield self._slice(keys[begun], wait=False)
+        notes.warn(f"no conversation names its {self._key}.", highest and not keys)
         logging.getLogger("airbyte").info(f"{self.name}: {len(keys):,} {notes.what} to read.")
         seen.clear()
         left = (at for at in range(len(keys)) if not 0 < at <= begun)
         order = array("L", (one % 2**32 for one in sorted(cursors[at] << 32 | at for at in left)))
         first = [key for key in notes.saved if key not in (*keys[1 : begun + 1], *[keys[at] for at in order[-1:]])]
-        for key in first:
-            yield self._slice(key, is_last=key == first[-1] and not order)
+        yield from (self._slice(key, is_last=key == first[-1] and not order) for key in first)
         self._unread = notes
         for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
             # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.

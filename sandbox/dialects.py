@@ -889,6 +889,17 @@ _LIST = (
         drop("links"),
     ),
     (
+        "list-more-with-a-hyphen",
+        "A gateway rewrites the envelope in kebab case; the link stays behind.",
+        links_only(),
+        edit(lambda content: content | {"has-more": "next" in (content.pop("links", None) or {})}),
+    ),
+    (
+        "list-contact-under-another-name",
+        "The list takes over the name of the reports, endUserId.",
+        some_rows(lambda row: _less(row, "contactId") | {"endUserId": row.get("contactId")}, share=1),
+    ),
+    (
         "list-pods-of-two-generations",
         "Half of the pods still run the previous version.",
         every(2, *older_paging()),
@@ -1041,6 +1052,7 @@ _CONVERSATIONS = (
         "An exception handler writes the error but does not set the status.",
         _at_one(say(_SERVER_ERROR)),
     ),
+    ("conversation-423-once", "A row is locked while it is moved to another shard.", at_first(refuse(423, "locked"))),
     ("conversation-200-error-once", "An exception handler does not set the status.", at_first(say(_SERVER_ERROR))),
     (
         "conversation-200-not-found",
@@ -1407,6 +1419,11 @@ _REPORTS = (
     ("reports-count-of-organization", "The count is that of the whole organization.", put("count", 151)),
     ("reports-capped-at-100", "A query returns 100 rows at most, but counts all of them.", _cap_report(100)),
     ("reports-capped-at-100-without-count", "A query returns 100 rows at most.", _cap_report(100, count=False)),
+    (
+        "reports-capped-beside-total-elements",
+        "A page of Spring returns 40 rows at most, and its own name for the total.",
+        edit(lambda content: {"totalElements": content["count"], "data": content["data"][:40]}),
+    ),
     ("reports-capped-at-10-without-count", "A search engine returns 10 rows at most.", _cap_report(10, count=False)),
     ("reports-capped-at-500-without-count", "A query returns 500 rows at most.", _cap_report(500, count=False)),
     ("reports-capped-at-1000-without-count", "A query returns 1,000 rows at most.", _cap_report(1000, count=False)),
@@ -1521,6 +1538,11 @@ _LISTS = (
         "users-status-error-without-data",
         "A JSend envelope has the status error.",
         say({"status": "error", "data": None}),
+    ),
+    (
+        "users-in-a-page-that-is-not-the-last",
+        "A page of Spring says that it is not the last one, and has no link.",
+        edit(lambda content: {"content": content["data"][:20], "last": False}),
     ),
     ("users-null-row", "A deleted user becomes null.", row_list(lambda found: [*found, None])),
     (
