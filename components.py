@@ -287,11 +287,11 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
 
     def _at(self, body: Any, path: str) -> Any:
         """What stands at a dotted path of an answer, however spelled; '' is the root. Links in a list go by `rel`."""
-        for name in filter(None, re.sub("[_-]", "", path).lower().split(".")):
+        for name in filter(None, path.replace("_", "").replace("-", "").lower().split(".")):
             if isinstance(body, list):
                 body = {str(one["rel"]).strip("[]'"): one for one in body if isinstance(one, dict) and "rel" in one}
             fields = body if isinstance(body, dict) else {}
-            body = {re.sub("[_-]", "", str(key)).lower(): fields[key] for key in fields}.get(name)
+            body = {str(key).replace("_", "").replace("-", "").lower(): fields[key] for key in fields}.get(name)
         return body
 
     def _claims(self, body: Any) -> tuple[int, bool]:
