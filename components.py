@@ -27,8 +27,7 @@ LOOK_BACK = 600_000  # Milliseconds, as in the cursors of the manifest: a row ma
 # Where an answer may name the next page, likeliest first, how many rows there are, and that more are to come.
 PLACES = ("links", "_links", "pagination", "data", "data.links", "data._links", "data.pagination", "meta", "paging", "")
 TOTALS = [at + of for at in ("", "data.", "pagination.") for of in ("total", "count", "totalCount", "totalElements")]
-MORE = ("more", "hasMore", "has_more", "truncated", "pagination.more")
-REQUEST = {"odd": "", "failures": 0, "lively": 0, "denied": 0, "before": 0, "waited": 0.0}
+MORE = ("more", "hasMore", "truncated", "pagination.more", "pagination.hasMore")
 NOTHING = ("", "null", "none", "undefined", "true", "false", "[]", "{}", "-1")
 
 
@@ -253,8 +252,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         asked, named = urlsplit(str(response.request.url)), list[tuple[str, str]]()
         places = [(place, self._at(body, f"{place}.next")) for place in (walk.place, *PLACES)]
         for place, target in (*places, ("links", response.links.get("next"))):
-            if isinstance(target, dict) and target:
-                target = target.get("href", next((one for one in target.values() if "?" in str(one)), "?"))
+            if isinstance(target, dict):
+                target = [*(one for one in target.values() if "?" in str(one)), "?" * any(target.values())][0]
             target = str(target).strip()
             if target.lower() in NOTHING or str(self._at(body, f"{place}.more")).lower() in ("false", "0"):
                 continue
@@ -326,9 +325,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
 
 @dataclass
 class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
-    """Decides what an answer means: a filter of the CDK sees one answer alone, and FAIL logs both bodies. What is not
-    Drift's own JSON is retried like a 5xx: 8 attempts if others succeed meanwhile, else 16 (five minutes). An odd 2xx
-    counts once it was said twice. What fails for good raises, but a child goes on the retry list."""
+    """Decides what an answer means: a filter of the CDK sees one answer alone. What is not Drift's own JSON is retried
+    like a 5xx: 8 attempts if others succeed meanwhile, else 16 (five minutes). An odd 2xx counts once it came twice."""
 
     missing_scope: str = ""
     refused_here: str = ""
@@ -521,7 +519,9 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         self._unread = notes
         for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
             # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.
-            if (behind % 50 == 0 or behind == 1) and (notes.found or not notes.gone):
+            for _ in range(50 if behind == 1 and notes.handed_out > 22 else 0):  # Are all gone? The first answer tells.
+                time.sleep(0 if notes.found or notes.gone or notes or notes.error else 0.1)
+            if (behind % 50 == 0 or behind == 1) and (notes.found or (notes.handed_out < 23 and not notes.gone)):
                 self._floor = max(self._floor, min(cursors[order[-1] if behind == 1 else place], highest))
             if keys[place] not in first:
                 yield self._slice(keys[place], is_last=behind == 0)
@@ -560,7 +560,7 @@ class OneHostAuthenticator(cdk.DeclarativeAuthenticator):
             request.headers["Cache-Control"] = "no-cache"
         else:
             request.register_hook("response", self._stay)  # type: ignore[no-untyped-call]
-            vars(self._source.thread).update(REQUEST)
+            vars(self._source.thread).update(odd="", failures=0, lively=0, denied=0, before=0, waited=0.0)
         header = self._source.thread.header = self.get_auth_header()
         request.headers.update(header)
         if request.body and str(request.url).endswith("/token_info"):

@@ -236,3 +236,16 @@ def test_a_404_of_the_list_is_an_error(drift: Drift) -> None:
     for stream in EVERY:
         assert "HTTP 404" in read.error(stream), (stream, read.error(stream))
         assert read.records(stream) == []
+
+
+def test_children_that_are_all_gone_are_requested_again() -> None:
+    """A floor does not pass children before the first of them is answered: all may be gone, which is an error."""
+    drift = Drift(conversations=30, now=now() - HOUR, messages_per_conversation=1)
+    options = Options(rate_limit=None, latency=0.3, dialects=("conversation-all-404",))
+    with Sandbox(drift, options) as sandbox:
+        state = None
+        for _ in range(2):
+            read = sync(sandbox, state, ("messages",))
+            assert read.error("messages").startswith("Drift returned 404 for all 30 conversations.")
+            assert len(asked(sandbox, "messages")) == 30
+            state = read.last_states()

@@ -500,7 +500,7 @@ def parts(*streams: str, **more: Any) -> list[Parts]:
         router = getattr(built[stream].cursor, "_partition_router", None)
         extractor, pages = retriever.record_selector.extractor, retriever.paginator.pagination_strategy
         # As the authenticator does when a request starts.
-        vars(requester.error_handler.source.thread).update(components.REQUEST)
+        vars(requester.error_handler.source.thread).update(odd="", failures=0, lively=0, denied=0, before=0, waited=0.0)
         found.append(Parts(extractor, pages, requester.error_handler, requester.authenticator, router))
     return found
 

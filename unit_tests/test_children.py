@@ -111,7 +111,7 @@ def steps(
 ) -> list[tuple[Any, int, int]]:
     """Each key in reading order, with the floor and the number of requests at that moment.
 
-    Only the list is requested: the router yields the children, and nothing reads them.
+    Only the list is requested: the router yields the children, and nothing reads them. Each counts as found.
     """
     before = StateBuilder().with_stream_state(stream, state).build() if state else []
     [built] = connector.source(config(max_requests_per_second=rate), None, before, stream).streams({})
@@ -121,6 +121,7 @@ def steps(
         lowest = int(router.get_stream_state()["conversations"][STATE])
         taken.append((next(iter(step.partition.values())), lowest, len(drift.requests)))
         router.get_request_headers(stream_slice=step)
+        router._notes.found += 1
     return taken
 
 

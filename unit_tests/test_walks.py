@@ -175,7 +175,16 @@ def test_pages_are_followed_to_the_end(drift: Drift, connector: Connector, pages
     assert_only_ours(drift)
 
 
-@pytest.mark.parametrize("pagination", [{"more": True}, {"more": True, "next": None}, {"more": True, "next": ""}])
+@pytest.mark.parametrize(
+    "pagination",
+    [
+        {"more": True},
+        {"more": True, "next": None},
+        {"more": True, "next": ""},
+        {"next": {"after": 5}},
+        {"has-more": True},
+    ],
+)
 def test_more_without_a_next_page_is_an_error(drift: Drift, connector: Connector, pagination: Any) -> None:
     """A response with records that says that there are more, without a next page, is not the end."""
     script(drift, {"": {"data": rows(1), "pagination": pagination}})
@@ -272,8 +281,10 @@ def test_hostile_links_are_requested_from_our_own_host(drift: Drift, connector: 
     assert outcome.holds("evil.example") == []
 
 
-@pytest.mark.parametrize("named", ["https://evil.example/x?page_token=", link("")])
-def test_link_without_a_token_is_the_end(drift: Drift, connector: Connector, named: str) -> None:
+@pytest.mark.parametrize(
+    "named", ["https://evil.example/x?page_token=", link(""), {}, {"href": None}, {"after": "", "link": None}], ids=str
+)
+def test_link_without_a_token_is_the_end(drift: Drift, connector: Connector, named: Any) -> None:
     """An empty token means that there is no next page."""
     script(drift, {"": {"data": rows(1), "links": {"next": named}}})
     assert_read(connector.read("conversations"), [1])
