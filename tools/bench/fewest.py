@@ -37,7 +37,8 @@ def measure(sizes: Sizes, _: Path) -> Section:
     section.notes = [
         f"The connector requests the list of conversations in pages of {_PAGE}, because at the first request it does "
         f"not know which of the two generations of pagination Drift uses; only the newer one allows {_LONG_PAGE}. If "
-        "the list has several pages, the connector then reads the first ones again to find updates.",
+        "the list has several pages, the connector then reads the first ones again to find updates. The conversations "
+        "and the first child stream request the list at the same time, so some pages are requested twice.",
     ]
     return section
 
