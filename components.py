@@ -387,7 +387,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return ErrorResolution(ResponseAction.SUCCESS)
         if status == 403 and not notes.found:
             notes.refused += 1
-            is_scope = not notes.handed_out or notes.refused >= 50
+            is_scope = not notes.handed_out or notes.refused >= 5
             return self._fail(answer, notes.scope if is_scope else text, CONFIG, is_scope)
         return self._fail(answer, f"{text} {WIND_DOWN}" if status in (404, 410) else text)
 

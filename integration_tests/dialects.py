@@ -431,7 +431,6 @@ EXPECTED: dict[str, Expected] = {
     "conversation-404-plain-text-for-ever": _row_fails("404"),
     "conversation-200-error-for-ever": _row_fails("error"),
     "conversation-forty-answer-500": _row_fails("500"),
-    "conversation-forty-answer-403": replace(_row_fails("403"), never_says="missing the .* scope"),
     "conversation-404-in-errors-list": AllBut(_GONE, logs="404|gone|not found|skipped"),
     "conversation-200-not-found": AllBut(_GONE, logs="gone|not found|not_found|skipped"),
     "conversation-data-null": AllBut(_GONE),

@@ -1061,11 +1061,6 @@ _CONVERSATIONS = (
     ),
     ("conversation-data-null", "An empty Optional is serialized as null.", _at_one(say({"data": None}))),
     ("conversation-forty-answer-500", "One shard of the storage is down.", on(40, refuse(500, "server_error"))),
-    (
-        "conversation-forty-answer-403",
-        "The newest conversations belong to an inbox that the token can't read.",
-        on(40, refuse(403, "permission_error")),
-    ),
     ("conversation-all-404", "The route moved, and the old one no longer exists.", refuse(404, "not_found")),
     ("details-empty-object", "A deleted row is serialized without its fields.", _at_one(say({"data": {}}))),
     ("details-empty-list", "A query by ID returns a list.", _at_one(say({"data": []}))),
