@@ -202,8 +202,8 @@ def test_a_killed_sync_leaves_a_request_that_the_next_one_sends_again(
     ]
 
 
-def test_a_request_is_closed_between_two_syncs(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
-    """Not while a sync uses the ledger. Drift is not asked, and the row, which comes again, is not sent again."""
+def looking(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> subprocess.Popen[bytes]:
+    """A sync whose only request was accepted, and which looks for the contact that Drift still has."""
     sandbox.options = Options(tokens=sandbox.options.tokens, rate_limit=None, erasure_delay=100_000)
     sandbox.drift.add_contact(email=ADA)
     process = start(tmp_path, settings, both())
@@ -211,6 +211,12 @@ def test_a_request_is_closed_between_two_syncs(sandbox: Sandbox, settings: dict[
     assert process.stdin
     process.stdin.close()
     wait_until(lambda: sum(one.path == "/contacts" for one in sandbox.journal) > 2)
+    return process
+
+
+def test_a_request_is_closed_between_two_syncs(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Not while a sync uses the ledger. Drift is not asked, and the row, which comes again, is not sent again."""
+    process = looking(sandbox, settings, tmp_path)
     during = script("ledger", "close", "R-1", "--config", str(tmp_path / "config.json"))
     assert (during.code, during.error[0]) == (1, "config_error")
     assert "Another process uses the ledger" in during.error[1]
@@ -236,13 +242,7 @@ def script(*arguments: str) -> Run:
 
 def test_sigterm_ends_the_look_for_contacts(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
     """The request is acknowledged as soon as it is in the ledger; a later sync goes on to look."""
-    sandbox.options = Options(tokens=sandbox.options.tokens, rate_limit=None, erasure_delay=100_000)
-    sandbox.drift.add_contact(email=ADA)
-    process = start(tmp_path, settings, both())
-    send(process, request(), state(1, "erasure_request"), *COMPLETE)
-    assert process.stdin
-    process.stdin.close()
-    wait_until(lambda: sum(one.path == "/contacts" for one in sandbox.journal) > 2)
+    process = looking(sandbox, settings, tmp_path)
     process.terminate()
     process.stdin = None
     run = ended(process)
