@@ -15,10 +15,8 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import airbyte_cdk as cdk
-import orjson
 import requests
 import urllib3
-from airbyte_cdk.sources.declarative.migrations.state_migration import StateMigration
 from airbyte_cdk.sources.streams.http.error_handlers import ErrorHandler, ErrorResolution, ResponseAction
 
 CONFIG, SYSTEM, TRANSIENT = (cdk.FailureType(f"{kind}_error") for kind in ("config", "system", "transient"))
@@ -41,8 +39,8 @@ class StreamNotes(list[Any]):
     retry list. A deep copy is itself: the CDK copies a state when it hands out a child, which may fail later."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.what, self.reason, self.scope, self.last = name, "rows", "", "", dict[str, Any]()
-        self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = self.most = 0
+        self.name, self.what, self.reason, self.scope, self.slots = name, "rows", "", "", dict[int, Any]()
+        self.last = self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = self.most = 0
         self.lock, self.room, self.thread = threading.Lock(), threading.Semaphore(100), cast(Any, threading.local())
         self.saved, self.error, self.metrics, self.said = list[Any](), list[Any](), dict[str, bool](), set[str]()
 
@@ -61,23 +59,26 @@ class StreamNotes(list[Any]):
         self.error = self.error or [message, failure_type]
         return self.release(failure(message, failure_type))
 
-    def begin(self, partition: Any, child: Any) -> None:
+    def begin(self, slot: int) -> None:
         """This thread begins to read a child; the last one only when all others have had their last answer."""
+        # The CDK has closed the one before, unless it failed: its slot may be used again.
+        self.slots.update(vars(self.thread).pop("ended", {}))
         self.release()
-        self.thread.partition, self.thread.child = partition, child
-        all(self.room.acquire(timeout=4000) for _ in range(99 if partition == self.last else 0))
+        vars(self.thread).update(slot=slot, child=self.slots[slot], ended={})
+        all(self.room.acquire(timeout=4000) for _ in range(99 if slot == self.last else 0))
         if self.error:
             raise self.release(failure(*self.error))
 
     def release(self, error: Any = None) -> Any:
         """The child of this thread has had its last answer."""
-        if vars(self.thread).pop("partition", None):
+        if slot := vars(self.thread).pop("slot", 0):
+            self.thread.ended = {slot: None}
             self.room.release()
         return error
 
     def end(self) -> None:
         """Like `release`, but raises in the last child if any could not be read."""
-        is_last = vars(self.thread).get("partition") == self.last
+        is_last = vars(self.thread).get("slot") == self.last
         self.release()
         self.warn(f"{self.gone:,} of {self.handed_out:,} no longer exist in Drift.", self.gone and is_last)
         if is_last and self.gone >= 25 and not self.found:
@@ -112,7 +113,7 @@ def time_of(value: Any) -> int | None:
 
 
 @dataclass
-class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
+class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
     """Finds records, where a CDK extractor takes a missing path for none, and follows named pages, where
     `CursorPagination` has no memory and loops. Only the query of a link is used. Notes the retry list of a state."""
 
@@ -148,8 +149,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
                 row = row | {self.cursor_field: type("Cursor", (type(sent),), ahead)(sent)}
                 far = (moment or 1e15) > walk.clock + LOOK_BACK
                 self.notes.warn(f"some {self.cursor_field} values are in the future or are not times.", far)
-            if self.only:
-                row = {name: row[name] for name in self.only if name in row and token not in str(row[name])}
+            row = {at: row[at] for at in self.only if at in row and token not in str(row[at])} if self.only else row
             records += [row] if is_new else []
         return records
 
@@ -166,7 +166,6 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
                     raise ValueError(f"with a row of the {self.name} stream that has no {name}, its key")
             sent, left = len(found or []), len(found or []) - len(rows)
             self.notes.warn(f"{left:,} of {sent:,} rows were empty and left out.", left)
-            self.notes.warn("some text is not valid Unicode; U+FFFD stands in its place.", kept.get("drift_repaired"))
             kept["drift_rows"], kept["drift_sent"] = None if found is None else rows, sent
         return kept["drift_rows"]  # type: ignore[no-any-return]
 
@@ -274,14 +273,14 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         """The JSON body, parsed once, text repaired, integers exact. Raises where it is none: a gateway speaks then."""
         kept = vars(response)
         if "drift_body" not in kept:
-            raw = b'{"data":null}' if response.status_code == 204 else response.content.removeprefix(b"\xef\xbb\xbf")
-            try:
-                # orjson rounds integers beyond 64 bits, and refuses surrogates without a pair, malformed UTF-16.
-                kept["drift_body"] = orjson.loads(b"" if re.search(rb"\d{20}", raw) else raw)
-            except orjson.JSONDecodeError:
-                text = json.dumps(json.loads(raw.decode("utf-8", "replace")), ensure_ascii=False)
-                text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                kept["drift_body"], kept["drift_repaired"] = json.loads(text), "\ufffd" in text
+            text = '{"data":null}' if response.status_code == 204 else response.content.decode("utf-8-sig", "replace")
+            body = json.loads(text)
+            if re.search(r"\\u[dD]", text) or ("\ufffd" in text and "\ufffd".encode() not in response.content):
+                # A surrogate without its pair cannot be written in UTF-8.
+                text = json.dumps(body, ensure_ascii=False).encode("utf16", "surrogatepass").decode("utf16", "replace")
+                self.notes.warn("some text is not valid Unicode; U+FFFD stands in its place.", "\ufffd" in text)
+                body = json.loads(text)
+            kept["drift_body"] = body
         return kept["drift_body"]
 
     def _at(self, body: Any, path: str) -> Any:
@@ -303,8 +302,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
 
     def _with_metrics(self, row: Any, names: list[str]) -> Any:
         """A row of a report with its metrics by name (devdocs conversation-reporting); "NaN" and "" are null."""
-        metrics = self._at(row, "metrics")
-        metrics = [metrics.get(name) for name in names] if isinstance(metrics, dict) else metrics
+        metrics = [one.get(name) for name in names] if isinstance(one := self._at(row, "metrics"), dict) else one
         if not isinstance(metrics, list) or [isinstance(one, dict) for one in metrics] != [False] * len(names):
             raise ValueError("with a row that lacks the requested metrics")
         values = {}
@@ -323,14 +321,11 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy, StateMigration):
         return stream_state
 
 
-@dataclass
 class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
     """Decides what an answer means: a filter of the CDK sees one answer alone. What is not Drift's own JSON is retried
     like a 5xx: 8 attempts if others succeed meanwhile, else 16 (five minutes). An odd 2xx counts once it came twice."""
 
-    missing_scope: str = ""
-    refused_here: str = ""
-    refused_token: str = ""
+    missing_scope = refused_here = refused_token = ""
     max_retries, max_time = 10_000, 6000
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
@@ -343,11 +338,6 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return self._again(answer, f"Drift could not be reached ({type(answer).__name__}).")
         status, kept, path, odd = answer.status_code, vars(answer), urlsplit(str(answer.request.url)).path, ""
         is_good = 200 <= status < 300 and status != 202
-        width = int(ends[-1]) - int(ends[0]) if (ends := re.findall(r"\d{12,}", str(answer.request.body))) else 0
-        if self.windowed and width >= 21_600_000 and len(answer.content) > 300_000:
-            # A report may have no maximum. Parsed, and kept until all halves are read, it would take gigabytes.
-            kept["_content"] = b""
-            return ErrorResolution(ResponseAction.SPLIT_REQUEST_WINDOW, TRANSIENT, "large")
         try:
             self._body_of(answer)
             odd = "without records" if is_good and self.rows(answer) is None else ""
@@ -380,7 +370,7 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
         is_done, is_refused = is_good and (not odd or is_absent), status in (400, 422)
         if is_first or ((is_done or is_refused) and self._asks_otherwise(answer.request, is_done)):
             return ErrorResolution(ResponseAction.RETRY, TRANSIENT, text)
-        if self.windowed and (is_refused or (is_done and self._is_cut(answer, width))):
+        if self.windowed and (is_refused or (is_done and self._is_cut(answer))):
             return ErrorResolution(ResponseAction.SPLIT_REQUEST_WINDOW, TRANSIENT, text)
         if is_done:
             notes.found, self.source.found, notes.failed_in_a_row = notes.found + 1, self.source.found + 1, 0
@@ -391,11 +381,11 @@ class DriftErrorHandler(NamedPages, ErrorHandler, cdk.BackoffStrategy):
             return self._fail(answer, notes.scope if is_scope else text, CONFIG, is_scope)
         return self._fail(answer, f"{text} {WIND_DOWN}" if status in (404, 410) else text)
 
-    def _is_cut(self, response: requests.Response, width: int) -> bool:
+    def _is_cut(self, response: requests.Response) -> bool:
         """Whether Drift held back rows of a window: it says so, or they are as many as some maximum, known or not."""
         (total, says_more), count = self._claims(self._body_of(response)), vars(response)["drift_sent"]
         # So many may be of one moment, which no split ends. A window that lists far fewer than another hides some.
-        is_narrow, most = 0 < width < 21_600_000, max(self.notes.most, count)
+        is_narrow, most = 0 < vars(response).get("drift_hours", 0) < 6, max(self.notes.most, count)
         self.notes.most, hides = most, total > count and count < (most if is_narrow else most / 2)
         self.notes.warn(f"Drift counts {total:,} in a window, but it lists {count:,}.", hides)
         is_round = (count in (10, 20, 25) or count % 50 == 0 < count) and not (is_narrow and total == count)
@@ -528,18 +518,20 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         self._floor = max(self._floor, highest)
 
     def _slice(self, key: Any, wait: bool = True, is_last: bool = False) -> cdk.StreamSlice:
-        while wait and not self._notes.room.acquire(timeout=1) and not self._notes.error:
+        notes = self._notes
+        while wait and not notes.room.acquire(timeout=1) and not notes.error:
             pass
-        if self._notes.error:
-            raise failure(*self._notes.error)
-        partition = {self._field: key, "is_last": True} if is_last else {self._field: key}
-        self._notes.last, self._notes.handed_out = partition if is_last else {}, self._notes.handed_out + 1
-        return cdk.StreamSlice(partition=partition, cursor_slice={})
+        if notes.error:
+            raise failure(*notes.error)
+        # The CDK keeps a cursor of 3 kB for each of 25,000 partitions: one partition reads many children in turn.
+        slot = next((slot for slot, child in notes.slots.items() if child is None), len(notes.slots) + 1)
+        notes.slots[slot], notes.last, notes.handed_out = key, slot if is_last else 0, notes.handed_out + 1
+        return cdk.StreamSlice(partition={"slot": slot}, cursor_slice={}, extra_fields={self._field: key})
 
     def get_request_headers(self, *_: Any, stream_slice: Any = None, next_page_token: Any = None, **__: Any) -> Any:
         """None. The CDK asks for them in the worker before each request, and nothing else tells that one begins."""
         if stream_slice and not next_page_token:
-            self._notes.begin(dict(stream_slice.partition), stream_slice.partition[self._field])
+            self._notes.begin(stream_slice.partition["slot"])
         return {}
 
 
@@ -571,6 +563,14 @@ class OneHostAuthenticator(cdk.DeclarativeAuthenticator):
         target = urlsplit(urljoin(str(response.url), response.headers.get("Location", "")))
         if response.is_redirect and target[:2] != urlsplit(str(response.url))[:2]:
             raise self._given_up(f"Drift redirects to another host, {target.hostname}. {WIND_DOWN}")
+        ends = re.findall(r"\d{12,}", str(response.request.body))
+        hours = vars(response)["drift_hours"] = (int(ends[-1]) - int(ends[0])) / 3_600_000 if ends else 0
+        if hours >= 6:
+            # A report may have no maximum. A large one is not received, but halved: its thread would keep the memory.
+            body = b""
+            is_large = any(len(body := body + piece) > 300_000 for piece in response.iter_content(65536))
+            vars(response)["_content"] = b'{"data": [], "more": true}' if is_large else body
+            response.close()
 
     def get_auth_header(self) -> Mapping[str, Any]:
         header: Mapping[str, Any] = self._in_words(self.authenticator.get_auth_header)
@@ -582,7 +582,7 @@ class OneHostAuthenticator(cdk.DeclarativeAuthenticator):
     def _given_up(self, text: str, kind: cdk.FailureType = SYSTEM) -> Exception:
         """The error of a request that no handler sees: the child that it belongs to has had its last answer."""
         for notes in list(vars(self.api_budget).values()):
-            if isinstance(notes, StreamNotes) and ("partition" in vars(notes.thread) or notes is self._source):
+            if isinstance(notes, StreamNotes) and ("slot" in vars(notes.thread) or notes is self._source):
                 notes.stop(text, kind)
         return failure(text, kind)
 

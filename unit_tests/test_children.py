@@ -119,7 +119,7 @@ def steps(
     taken = []
     for step in router.stream_slices():
         lowest = int(router.get_stream_state()["conversations"][STATE])
-        taken.append((next(iter(step.partition.values())), lowest, len(drift.requests)))
+        taken.append((next(iter(step.extra_fields.values())), lowest, len(drift.requests)))
         router.get_request_headers(stream_slice=step)
         router._notes.found += 1
     return taken

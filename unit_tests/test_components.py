@@ -1,6 +1,7 @@
 """Direct tests of each class of components.py: its contract with the CDK, and its errors."""
 
 import ast
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+import urllib3
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -102,11 +104,25 @@ def test_notes_list_a_failed_child_once() -> None:
 def test_notes_release_a_child_once() -> None:
     """A child that has its last response makes room for one other child, however often it is reported."""
     notes = components.StreamNotes("messages")
+    notes.slots[1] = 7
     notes.room.acquire()
-    notes.begin({"id": 1}, 1)
+    notes.begin(1)
     error = ValueError()
     assert (notes.release(error), notes.release()) == (error, None)
     assert [notes.room.acquire(blocking=False) for _ in range(101)] == [*[True] * 100, False]
+
+
+def test_slot_is_free_when_its_thread_begins_another() -> None:
+    """Until then, the CDK may not have closed the partition; one that failed is never closed."""
+    notes = components.StreamNotes("messages")
+    notes.slots.update({1: "a", 2: "b", 3: "c"})
+    notes.begin(1)
+    notes.end()
+    assert notes.slots[1] == "a"
+    notes.begin(2)
+    assert notes.slots == {1: None, 2: "b", 3: "c"}
+    notes.begin(3)
+    assert notes.slots == {1: None, 2: "b", 3: "c"}
 
 
 def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,22 +156,24 @@ def test_notes_belong_to_a_thread() -> None:
 def test_stopped_stream_starts_nothing_new() -> None:
     """Whatever starts after the stream has stopped raises the first error."""
     notes = components.StreamNotes("messages")
+    notes.slots[1] = 7
     assert notes.stop("A scope is missing.", FailureType.config_error).message == "A scope is missing."
     notes.stop("Another one.")
     with pytest.raises(AirbyteTracedException) as error:
-        notes.begin({"id": 1}, 1)
+        notes.begin(1)
     assert raised(error) == ("A scope is missing.", FailureType.config_error)
 
 
 def test_last_child_waits_for_all_others() -> None:
     """The last child starts when all others have their last response, and raises an error if one could not be read."""
     notes = components.StreamNotes("messages")
-    notes.last = {"id": 2}
+    notes.slots.update({1: "other", 2: "last"})
+    notes.last = 2
     others, done, order = threading.Event(), threading.Event(), list[str]()
 
     def other() -> None:
         notes.room.acquire()
-        notes.begin({"id": 1}, 1)
+        notes.begin(1)
         others.set()
         assert done.wait(10)
         notes.append(1)
@@ -166,7 +184,7 @@ def test_last_child_waits_for_all_others() -> None:
         assert others.wait(10)
         notes.room.acquire()
         threading.Timer(0.05, done.set).start()
-        notes.begin(notes.last, 2)
+        notes.begin(2)
         order.append("last")
         notes.end()
 
@@ -258,7 +276,10 @@ def test_handler_raises_one_message() -> None:
 
 
 def test_router_emits_oldest_first_and_moves_its_floor(drift: Drift) -> None:
-    """Each key comes once, oldest first; the state is a floor below all keys that have not started."""
+    """Each key comes once, oldest first; the state is a floor below all keys that have not started.
+
+    Few partitions read them in turn, because the CDK keeps a cursor for each.
+    """
     rows = [{"id": key, "updatedAt": NOW - 1000 * key} for key in (1, 2, 3)]
     drift.answers("/conversations/list", {"data": [*rows, rows[0]]})
     [made] = parts("messages", api_url=API)
@@ -266,9 +287,9 @@ def test_router_emits_oldest_first_and_moves_its_floor(drift: Drift) -> None:
     for step in made.router.stream_slices():
         assert made.router.get_request_headers(stream_slice=step) == {}
         assert int(made.router.get_stream_state()["conversations"]["updatedAt"]) <= NOW - 1000
-        found.append(step["conversation_id"])
+        found.append((step.extra_fields["conversation_id"], step.partition))
         made.handler.notes.end()
-    assert found == [3, 2, 1]
+    assert found == [(3, {"slot": 1}), (2, {"slot": 2}), (1, {"slot": 1})]
     assert made.router.get_stream_state()["conversations"] == {"updatedAt": str(NOW - 1000)}
 
 
@@ -365,6 +386,34 @@ def test_authenticator_refreshes_the_refused_token(now: str, refreshes: int) -> 
     made(requests.Request("GET", f"{API}/users/list").prepare())
     made.refresh_and_set_access_token()
     assert made.authenticator.refreshed == refreshes
+
+
+class Received(io.BytesIO):
+    """A body that says how much of it was received."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.most = max(self.most, self.tell())
+        return found
+
+
+@pytest.mark.parametrize(
+    ("hours", "size", "received"),
+    [(6, 300_000, None), (6, 300_001, 300_001), (6, 20_000_000, 327_680), (5, 20_000_000, None)],
+)
+def test_authenticator_receives_no_large_report(hours: int, size: int, received: int | None) -> None:
+    """A long window with a large response counts as cut, and its body is not received."""
+    values = [str(NOW - hours * 3_600_000), str(NOW)]
+    request = requests.Request("POST", f"{API}/reports/conversations", json={"filters": [{"values": values}]})
+    body = Received(b" " * size)
+    answer = requests.Response()
+    answer.request, answer.status_code = request.prepare(), 200
+    answer.raw = urllib3.HTTPResponse(body, preload_content=False)
+    authenticator()._stay(answer)
+    assert answer.content == (b'{"data": [], "more": true}' if received else b" " * size)
+    assert body.most == (received or size)
 
 
 @pytest.mark.parametrize(

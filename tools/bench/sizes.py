@@ -18,6 +18,7 @@ class Sizes:
         threads: (conversations, mean number of messages in each) for *cpu*.
         messages: numbers of messages for *memory*.
         listed_first: numbers of conversations with one message each for *memory*.
+        everything: conversations of which *memory* reads all streams.
         growth: numbers of conversations for *growth*.
         idle: conversations for the sync without changes in *growth*.
         people: contacts for *destination*.
@@ -31,8 +32,9 @@ class Sizes:
     request_conversations: int = 2_000
     listed: int = 100_000
     threads: tuple[tuple[int, int], ...] = ((3_000, 6), (1_000, 25))
-    messages: tuple[int, ...] = (10_000, 100_000, 650_000, 800_000)
+    messages: tuple[int, ...] = (10_000, 100_000, 400_000)
     listed_first: tuple[int, ...] = (100_000,)
+    everything: int = 30_000
     growth: tuple[int, ...] = (1_000, 10_000)
     idle: int = 100_000
     people: int = 2_000
@@ -42,8 +44,9 @@ class Sizes:
 USUAL = Sizes()
 LARGE = Sizes(
     limit_large=20_000,
-    messages=(10_000, 100_000, 650_000, 1_000_000),
+    messages=(10_000, 100_000, 1_000_000),
     listed_first=(100_000, 1_000_000),
+    everything=100_000,
     growth=(1_000, 10_000, 100_000),
 )
 QUICK = Sizes(
@@ -55,6 +58,7 @@ QUICK = Sizes(
     threads=((300, 6), (100, 25)),
     messages=(1_000, 10_000),
     listed_first=(10_000,),
+    everything=3_000,
     growth=(300, 3_000),
     idle=10_000,
     people=300,
