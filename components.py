@@ -4,11 +4,11 @@ import json
 import logging
 import random
 import re
+import sqlite3
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import InitVar, dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -61,8 +61,7 @@ class StreamNotes(list[Any]):
 
     def begin(self, slot: int) -> None:
         """This thread begins to read a child; the last one only when all others have had their last answer."""
-        # The CDK has closed the one before, unless it failed: its slot may be used again.
-        self.slots.update(vars(self.thread).pop("ended", {}))
+        self.slots.update(vars(self.thread).pop("ended", {}))  # The CDK has closed it since, unless it failed.
         self.release()
         vars(self.thread).update(slot=slot, child=self.slots[slot], ended={})
         all(self.room.acquire(timeout=4000) for _ in range(99 if slot == self.last else 0))
@@ -484,37 +483,38 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         return {self._parent.name: {self._cursor_field: str(self._floor)}, "unread": self._unread}
 
     def stream_slices(self) -> Iterable[cdk.StreamSlice]:
-        notes, keys, cursors, seen, begun, highest = self._notes, cast(Any, array("q")), array("q"), set[Any](), 0, 0
-        for record in (one for partition in self._parent.generate_partitions() for one in partition.read()):
-            key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
-            number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
-            key = int(number[1]) if number else quote(str(key or ""), safe="%")
-            highest = highest if begun else max(highest, cursor)
-            if key and key not in seen and not (isinstance(key, int) and key < 0):
-                seen.add(key)
-                keys = keys if isinstance(key, int) or isinstance(keys, list) else list(keys)
-                keys.append(key)
-                cursors.append(cursor)
-            most = min(len(keys) // 2 - 1, 300 * self.config["max_requests_per_second"]) + len(keys) // 1000
-            if begun < most and notes.room.acquire(blocking=False):
-                begun += 1
-                yield self._slice(keys[begun], wait=False)
-        notes.warn(f"no conversation names its {self._key}.", highest and not keys)
-        logging.getLogger("airbyte").info(f"{self.name}: {len(keys):,} {notes.what} to read.")
-        seen.clear()
-        left = (at for at in range(len(keys)) if not 0 < at <= begun)
-        order = array("L", (one % 2**32 for one in sorted(cursors[at] << 32 | at for at in left)))
-        first = [key for key in notes.saved if key not in (*keys[1 : begun + 1], *[keys[at] for at in order[-1:]])]
-        yield from (self._slice(key, is_last=key == first[-1] and not order) for key in first)
-        self._unread = notes
-        for behind, place in zip(range(len(order) - 1, -1, -1), order, strict=True):
-            # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one only the newest comes.
-            for _ in range(50 if behind == 1 and notes.handed_out > 22 else 0):  # Are all gone? The first answer tells.
-                time.sleep(0 if notes.found or notes.gone or notes or notes.error else 0.1)
-            if (behind % 50 == 0 or behind == 1) and (notes.found or (notes.handed_out < 23 and not notes.gone)):
-                self._floor = max(self._floor, min(cursors[order[-1] if behind == 1 else place], highest))
-            if keys[place] not in first:
-                yield self._slice(keys[place], is_last=behind == 0)
+        notes, count, begun, highest = self._notes, 0, 0, 0
+        with closing(sqlite3.connect("", check_same_thread=False)) as table:  # On disk, where there are many.
+            ask = table.execute
+            ask("CREATE TABLE child (key UNIQUE, cursor)")
+            for record in (one for partition in self._parent.generate_partitions() for one in partition.read()):
+                key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
+                number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
+                key = int(number[1]) if number else quote(str(key or ""), safe="%")
+                highest = highest if begun else max(highest, cursor)
+                if key and not (isinstance(key, int) and key < 0):
+                    count += ask("INSERT OR IGNORE INTO child VALUES (?, ?)", [key, cursor]).rowcount
+                most = min(count // 2 - 1, 300 * self.config["max_requests_per_second"]) + count // 1000
+                if begun < most and notes.room.acquire(blocking=False):
+                    begun += 1  # The row ID is the place in the list.
+                    yield self._slice(ask("SELECT key FROM child WHERE rowid = ?", [begun + 1]).fetchone()[0], False)
+            notes.warn(f"no conversation names its {self._key}.", highest and not count)
+            logging.getLogger("airbyte").info(f"{self.name}: {count:,} {notes.what} to read.")
+            early = {key for [key] in ask("SELECT key FROM child WHERE rowid BETWEEN 2 AND ?", [begun + 1])}
+            ask("DELETE FROM child WHERE rowid BETWEEN 2 AND ?", [begun + 1])
+            newest = ask("SELECT key, cursor FROM child ORDER BY cursor DESC, rowid DESC").fetchone() or ("", 0)
+            first = [key for key in notes.saved if key not in {newest[0], *early}]
+            yield from (self._slice(key, is_last=key == first[-1] and not count) for key in first)
+            self._unread = notes
+            rows = ask("SELECT key, cursor FROM child ORDER BY cursor, rowid")
+            for behind, (key, cursor) in zip(range(count - begun - 1, -1, -1), rows, strict=True):
+                # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one comes the newest.
+                for _ in range(50 if behind == 1 and notes.handed_out > 22 else 0):  # Are all gone? An answer tells.
+                    time.sleep(0 if notes.found or notes.gone or notes or notes.error else 0.1)
+                if (behind % 50 == 0 or behind == 1) and (notes.found or (notes.handed_out < 23 and not notes.gone)):
+                    self._floor = max(self._floor, min(newest[1] if behind == 1 else cursor, highest))
+                if key not in first:
+                    yield self._slice(key, is_last=behind == 0)
         self._floor = max(self._floor, highest)
 
     def _slice(self, key: Any, wait: bool = True, is_last: bool = False) -> cdk.StreamSlice:

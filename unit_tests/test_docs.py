@@ -140,7 +140,7 @@ def messages_of_the_manifest(node: Any = MANIFEST["definitions"]) -> Iterator[st
 
 
 def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
-    """Every sentence in the code, and every text about a response `with` or `without` something.
+    """Every sentence in the code except SQL, and every text about a response `with` or `without` something.
 
     A value is a hole, unless the same function assigned a text to it.
     """
@@ -154,7 +154,8 @@ def messages_of_the_components(tree: ast.Module = COMPONENTS) -> Iterator[str]:
         for node in inside:
             if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in documentation | parts:
                 text = flat(_text(node, inside))
-                if len(re.findall(r"\b[A-Za-z]{2,}\b", text)) > 3 or re.match(r"with(out)? [a-z]|[A-Z].* .*\.$", text):
+                is_sentence = len(re.findall(r"\b[A-Za-z]{2,}\b", text)) > 3 and not re.match("[A-Z]{6} ", text)
+                if is_sentence or re.match(r"with(out)? [a-z]|[A-Z].* .*\.$", text):
                     yield text
 
 
