@@ -39,7 +39,7 @@ class StreamNotes(list[Any]):
     retry list. A deep copy is itself: the CDK copies a state when it hands out a child, which may fail later."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.what, self.reason, self.scope, self.slots = name, "rows", "", "", dict[int, Any]()
+        self.name, self.what, self.reason, self.scope, self.slots = name, "rows", "", "", dict[int, tuple[int, Any]]()
         self.last = self.found = self.gone = self.refused = self.failed_in_a_row = self.handed_out = self.most = 0
         self.lock, self.room, self.thread = threading.Lock(), threading.Semaphore(100), cast(Any, threading.local())
         self.saved, self.error, self.metrics, self.said = list[Any](), list[Any](), dict[str, bool](), set[str]()
@@ -63,7 +63,7 @@ class StreamNotes(list[Any]):
         """This thread begins to read a child; the last one only when all others have had their last answer."""
         self.slots.update(vars(self.thread).pop("ended", {}))  # The CDK has closed it since, unless it failed.
         self.release()
-        vars(self.thread).update(slot=slot, child=self.slots[slot], ended={})
+        vars(self.thread).update(slot=slot, child=self.slots[slot][1], ended={})
         all(self.room.acquire(timeout=4000) for _ in range(99 if slot == self.last else 0))
         if self.error:
             raise self.release(failure(*self.error))
@@ -71,7 +71,7 @@ class StreamNotes(list[Any]):
     def release(self, error: Any = None) -> Any:
         """The child of this thread has had its last answer."""
         if slot := vars(self.thread).pop("slot", 0):
-            self.thread.ended = {slot: None}
+            self.thread.ended = {slot: (self.slots[slot][0], None)}
             self.room.release()
         return error
 
@@ -129,7 +129,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
 
     def extract_records(self, response: requests.Response) -> Iterable[dict[str, Any]]:
         """The rows as Drift sent them, but for those that this walk has read before."""
-        walk, records, clock = self.notes.thread, [], time.time()
+        walk, clock = self.notes.thread, time.time()
         with suppress(ValueError, OverflowError):
             # Drift's own clock, unless the answer was kept somewhere for a day.
             theirs = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
@@ -149,8 +149,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
                 far = (moment or 1e15) > walk.clock + LOOK_BACK
                 self.notes.warn(f"some {self.cursor_field} values are in the future or are not times.", far)
             row = {at: row[at] for at in self.only if at in row and token not in str(row[at])} if self.only else row
-            records += [row] if is_new else []
-        return records
+            yield from [row] if is_new else []
 
     def rows(self, response: requests.Response) -> list[Any] | None:
         """The rows of an answer, None where it leaves them out. Raises ValueError, saying how it is, for any other."""
@@ -212,8 +211,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
     def next_page_token(self, response: Any, *_: Any, stream_slice: Any = None, **__: Any) -> str | None:
         walk, rows = self.notes.thread, self.rows(response) or []
         walk.pages, walk.given, walk.idle = walk.pages + 1, walk.given + len(rows), 0 if walk.fresh else walk.idle + 1
-        times: list[Any] = [time_of(row.get(self.cursor_field)) for row in rows]
-        walk.size, walk.head = walk.size or len(rows), max([walk.head, *filter(None, times)])
+        times = [at for row in rows if (at := time_of(row.get(self.cursor_field)) or 0) <= walk.clock]
+        walk.size, walk.head = walk.size or len(rows), max([walk.head, *times])
         start = int(dict[str, Any](stream_slice or {}).get("start_time", 0)) if walk.above is None else walk.above + 1
         if not (self.child or self.plans or walk.above) and start > walk.clock + LOOK_BACK + 90_000_000 * self.windowed:
             raise failure(f"{self.name} would start in the future. Correct the start date, or clear the state.", CONFIG)
@@ -313,7 +312,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
         return {name: value for name, value in row.items() if name != "metrics"} | values
 
     def should_migrate(self, stream_state: Mapping[str, Any]) -> bool:
-        self.notes.saved[:] = (stream_state.get("parent_state") or {}).get("unread") or []
+        self.notes.saved[:] = filter(None, (stream_state.get("parent_state") or {}).get("unread") or [])
         return False
 
     def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -475,7 +474,7 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         parent: Any = self.parent_stream_configs[0]
         self._field, self._key = parent.partition_field.eval(self.config), parent.parent_key.eval(self.config)
         self._parent, self._cursor_field = parent.stream, parent.stream.cursor.cursor_field.cursor_field_key
-        self._notes = notes_of(self.api_budget, self.name)
+        self._notes, self._state = notes_of(self.api_budget, self.name), cast(Any, None)
         self._notes.what = self._field.removesuffix("_id") + "s"
         self._floor, self._unread = int(self._parent.cursor.state[self._cursor_field]), self._notes.saved
 
@@ -487,6 +486,8 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
         with closing(sqlite3.connect("", check_same_thread=False)) as table:  # On disk, where there are many.
             ask = table.execute
             ask("CREATE TABLE child (key UNIQUE, cursor)")
+            for place, key in enumerate(reversed(notes.saved)):
+                ask("INSERT OR IGNORE INTO child (rowid, key, cursor) VALUES (?, ?, -1)", [-place, key])
             for record in (one for partition in self._parent.generate_partitions() for one in partition.read()):
                 key, cursor = record.data.get(self._key), time_of(record.data.get(self._cursor_field)) or 0
                 number = re.fullmatch(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0)?", str(key))
@@ -500,32 +501,32 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
                     yield self._slice(ask("SELECT key FROM child WHERE rowid = ?", [begun + 1]).fetchone()[0], False)
             notes.warn(f"no conversation names its {self._key}.", highest and not count)
             logging.getLogger("airbyte").info(f"{self.name}: {count:,} {notes.what} to read.")
-            early = {key for [key] in ask("SELECT key FROM child WHERE rowid BETWEEN 2 AND ?", [begun + 1])}
             ask("DELETE FROM child WHERE rowid BETWEEN 2 AND ?", [begun + 1])
-            newest = ask("SELECT key, cursor FROM child ORDER BY cursor DESC, rowid DESC").fetchone() or ("", 0)
-            first = [key for key in notes.saved if key not in {newest[0], *early}]
-            yield from (self._slice(key, is_last=key == first[-1] and not count) for key in first)
-            self._unread = notes
+            left, newest = ask("SELECT count(*), max(cursor) FROM child").fetchone()
             rows = ask("SELECT key, cursor FROM child ORDER BY cursor, rowid")
-            for behind, (key, cursor) in zip(range(count - begun - 1, -1, -1), rows, strict=True):
+            for behind, (key, cursor) in zip(range(left - 1, -1, -1), rows, strict=True):
+                self._unread = notes.saved if cursor < 0 else notes
                 # Few floors: the CDK holds on to each that it cannot keep. Behind the last but one comes the newest.
                 for _ in range(50 if behind == 1 and notes.handed_out > 22 else 0):  # Are all gone? An answer tells.
                     time.sleep(0 if notes.found or notes.gone or notes or notes.error else 0.1)
                 if (behind % 50 == 0 or behind == 1) and (notes.found or (notes.handed_out < 23 and not notes.gone)):
-                    self._floor = max(self._floor, min(newest[1] if behind == 1 else cursor, highest))
-                if key not in first:
-                    yield self._slice(key, is_last=behind == 0)
-        self._floor = max(self._floor, highest)
+                    self._floor = max(self._floor, min(newest if behind == 1 else cursor, highest))
+                yield self._slice(key, is_last=behind == 0)
+        self._floor, self._unread = max(self._floor, highest), notes
 
     def _slice(self, key: Any, wait: bool = True, is_last: bool = False) -> cdk.StreamSlice:
-        notes = self._notes
+        notes, state = self._notes, self.get_stream_state()
         while wait and not notes.room.acquire(timeout=1) and not notes.error:
             pass
         if notes.error:
             raise failure(*notes.error)
-        # The CDK keeps a cursor of 3 kB for each of 25,000 partitions: one partition reads many children in turn.
-        slot = next((slot for slot, child in notes.slots.items() if child is None), len(notes.slots) + 1)
-        notes.slots[slot], notes.last, notes.handed_out = key, slot if is_last else 0, notes.handed_out + 1
+        # The CDK keeps a cursor of 3 kB for each partition, so these take turns. A new state needs one that has none.
+        oldest = min((at for at, child in notes.slots.values() if child), default=notes.handed_out + 1)
+        free = (
+            slot for slot, (at, child) in notes.slots.items() if not child and (state == self._state or at < oldest)
+        )
+        slot, self._state, notes.handed_out = next(free, len(notes.slots) + 1), state, notes.handed_out + 1
+        notes.slots[slot], notes.last = (notes.handed_out, key), slot if is_last else 0
         return cdk.StreamSlice(partition={"slot": slot}, cursor_slice={}, extra_fields={self._field: key})
 
     def get_request_headers(self, *_: Any, stream_slice: Any = None, next_page_token: Any = None, **__: Any) -> Any:
@@ -563,13 +564,12 @@ class OneHostAuthenticator(cdk.DeclarativeAuthenticator):
         target = urlsplit(urljoin(str(response.url), response.headers.get("Location", "")))
         if response.is_redirect and target[:2] != urlsplit(str(response.url))[:2]:
             raise self._given_up(f"Drift redirects to another host, {target.hostname}. {WIND_DOWN}")
-        ends = re.findall(r"\d{12,}", str(response.request.body))
+        ends, body = re.findall(r"\d{12,}", str(response.request.body)), b""
         hours = vars(response)["drift_hours"] = (int(ends[-1]) - int(ends[0])) / 3_600_000 if ends else 0
         if hours >= 6:
             # A report may have no maximum. A large one is not received, but halved: its thread would keep the memory.
-            body = b""
             is_large = any(len(body := body + piece) > 300_000 for piece in response.iter_content(65536))
-            vars(response)["_content"] = b'{"data": [], "more": true}' if is_large else body
+            vars(response)["_content"] = b'{"data":[],"more":true}' if is_large and b"<" not in body[:9] else body
             response.close()
 
     def get_auth_header(self) -> Mapping[str, Any]:

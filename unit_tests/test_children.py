@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -135,6 +136,30 @@ def test_oldest_is_read_first(drift: Drift, connector: Connector, stream: str) -
     taken = steps(drift, connector, stream)
     assert [key for key, *_ in taken] == [*range(2, 76), *range(150, 75, -1), 1]
     assert [made for *_, made in taken[:74]] == [*[1] * 24, *[2] * 25, *[3] * 25]
+
+
+def test_a_new_state_has_a_partition_of_its_own(drift: Drift, connector: Connector) -> None:
+    """Partitions take turns, but the CDK keeps a new state by its partition until all earlier ones are closed."""
+    listed(drift, hourly(400))
+    [built] = connector.source(config(), None, None, "messages").streams({})
+    router = built.cursor._partition_router
+    slices = router.stream_slices()
+    first = next(slices)
+    with ThreadPoolExecutor(1) as other:
+        # It stays open.
+        other.submit(router.get_request_headers, stream_slice=first).result()
+    slots, states = [first.partition["slot"]], [router.get_stream_state()]
+    for step in slices:
+        if router._notes.last:
+            break
+        slots.append(step.partition["slot"])
+        states.append(router.get_stream_state())
+        router.get_request_headers(stream_slice=step)
+        router._notes.found += 1
+        router._notes.end()
+    changed = [slot for slot, state, before in zip(slots[1:], states[1:], states, strict=False) if state != before]
+    assert len(changed) == len(set(changed)) > 4
+    assert len(set(slots)) == len(changed) + 3
 
 
 def test_no_more_are_read_early_than_in_five_minutes(drift: Drift, connector: Connector) -> None:
@@ -316,12 +341,12 @@ def test_retry_list_is_read_although_nothing_changed(drift: Drift, connector: Co
     assert saved(outcome) == (NOW - DAY, [])
 
 
-def test_newest_on_the_retry_list_is_still_read_last(drift: Drift, connector: Connector) -> None:
-    """The newest conversation ends the sync with the error, even if it is on the retry list."""
+def test_newest_on_the_retry_list_is_read_first(drift: Drift, connector: Connector) -> None:
+    """The newest conversation is read like all others on the retry list, and another one ends the sync."""
     organization(drift, hourly(3))
     drift.answers(path_of("messages", 90), BROKEN)
     state = since(NOW - 10 * HOUR, [1, 90])
-    assert [key for key, *_ in steps(drift, connector, state=state)] == [90, 3, 2, 1]
+    assert [key for key, *_ in steps(drift, connector, state=state)] == [1, 90, 3, 2]
     outcome = connector.read("messages", state=state)
     assert (outcome.status("messages"), saved(outcome)[1]) == ("INCOMPLETE", [90]), outcome.summary
 

@@ -104,7 +104,7 @@ def test_notes_list_a_failed_child_once() -> None:
 def test_notes_release_a_child_once() -> None:
     """A child that has its last response makes room for one other child, however often it is reported."""
     notes = components.StreamNotes("messages")
-    notes.slots[1] = 7
+    notes.slots[1] = (1, 7)
     notes.room.acquire()
     notes.begin(1)
     error = ValueError()
@@ -115,14 +115,14 @@ def test_notes_release_a_child_once() -> None:
 def test_slot_is_free_when_its_thread_begins_another() -> None:
     """Until then, the CDK may not have closed the partition; one that failed is never closed."""
     notes = components.StreamNotes("messages")
-    notes.slots.update({1: "a", 2: "b", 3: "c"})
+    notes.slots.update({1: (1, "a"), 2: (2, "b"), 3: (3, "c")})
     notes.begin(1)
     notes.end()
-    assert notes.slots[1] == "a"
+    assert notes.slots[1] == (1, "a")
     notes.begin(2)
-    assert notes.slots == {1: None, 2: "b", 3: "c"}
+    assert notes.slots == {1: (1, None), 2: (2, "b"), 3: (3, "c")}
     notes.begin(3)
-    assert notes.slots == {1: None, 2: "b", 3: "c"}
+    assert notes.slots == {1: (1, None), 2: (2, "b"), 3: (3, "c")}
 
 
 def test_notes_warn_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
@@ -156,7 +156,7 @@ def test_notes_belong_to_a_thread() -> None:
 def test_stopped_stream_starts_nothing_new() -> None:
     """Whatever starts after the stream has stopped raises the first error."""
     notes = components.StreamNotes("messages")
-    notes.slots[1] = 7
+    notes.slots[1] = (1, 7)
     assert notes.stop("A scope is missing.", FailureType.config_error).message == "A scope is missing."
     notes.stop("Another one.")
     with pytest.raises(AirbyteTracedException) as error:
@@ -167,7 +167,7 @@ def test_stopped_stream_starts_nothing_new() -> None:
 def test_last_child_waits_for_all_others() -> None:
     """The last child starts when all others have their last response, and raises an error if one could not be read."""
     notes = components.StreamNotes("messages")
-    notes.slots.update({1: "other", 2: "last"})
+    notes.slots.update({1: (1, "other"), 2: (2, "last")})
     notes.last = 2
     others, done, order = threading.Event(), threading.Event(), list[str]()
 
@@ -229,6 +229,7 @@ def test_pages_and_extractor_share_a_read() -> None:
         ({"parent_state": {"conversations": {"updatedAt": str(NOW)}}}, []),
         ({"parent_state": {"unread": [7, 8]}}, [7, 8]),
         ({"parent_state": {"unread": None}}, []),
+        ({"parent_state": {"unread": [None, 7]}}, [7]),
     ],
     ids=str,
 )
@@ -412,7 +413,7 @@ def test_authenticator_receives_no_large_report(hours: int, size: int, received:
     answer.request, answer.status_code = request.prepare(), 200
     answer.raw = urllib3.HTTPResponse(body, preload_content=False)
     authenticator()._stay(answer)
-    assert answer.content == (b'{"data": [], "more": true}' if received else b" " * size)
+    assert answer.content == (b'{"data":[],"more":true}' if received else b" " * size)
     assert body.most == (received or size)
 
 

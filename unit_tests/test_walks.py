@@ -356,7 +356,7 @@ def test_only_a_page_of_older_rows_ends_a_read(updated: list[Any], stops: bool) 
     pages, listed = made.pages, [{"id": key, "updatedAt": time} for key, time in enumerate(updated)]
     answer = response({"data": listed, "links": {"next": link("b")}})
     assert (pages.initial_token, pages.get_page_size()) == ("limit=50&page_token=", None)
-    made.extractor.extract_records(answer)
+    list(made.extractor.extract_records(answer))
     token = pages.next_page_token(answer, len(updated), None, None, stream_slice={"start_time": str(NOW)})
     assert token == (None if stops else "limit=50&page_token=b#1")
 
