@@ -499,10 +499,10 @@ class OldestFirstSubstreamRouter(cdk.SubstreamPartitionRouter):
                 if begun < most and notes.room.acquire(blocking=False):
                     begun += 1  # The row ID is the place in the list.
                     yield self._slice(ask("SELECT key FROM child WHERE rowid = ?", [begun + 1]).fetchone()[0], False)
-            notes.warn(f"no conversation names its {self._key}.", highest and not count)
-            logging.getLogger("airbyte").info(f"{self.name}: {count:,} {notes.what} to read.")
+            notes.warn(f"no conversation names its {self._key}.", highest and not (count or notes.saved))
             ask("DELETE FROM child WHERE rowid BETWEEN 2 AND ?", [begun + 1])
             left, newest = ask("SELECT count(*), max(cursor) FROM child").fetchone()
+            logging.getLogger("airbyte").info(f"{self.name}: {begun + left:,} {notes.what} to read.")
             rows = ask("SELECT key, cursor FROM child ORDER BY cursor, rowid")
             for behind, (key, cursor) in zip(range(left - 1, -1, -1), rows, strict=True):
                 self._unread = notes.saved if cursor < 0 else notes

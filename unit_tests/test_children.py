@@ -349,6 +349,10 @@ def test_newest_on_the_retry_list_is_read_first(drift: Drift, connector: Connect
     assert [key for key, *_ in steps(drift, connector, state=state)] == [1, 90, 3, 2]
     outcome = connector.read("messages", state=state)
     assert (outcome.status("messages"), saved(outcome)[1]) == ("INCOMPLETE", [90]), outcome.summary
+    organization(drift, hourly(1))
+    outcome = connector.read("messages", state=since(NOW - 10 * HOUR, [1]))
+    assert (outcome.status("messages"), saved(outcome)[1], outcome.logs("WARN")) == ("COMPLETE", [], [])
+    assert "messages: 1 conversations to read." in outcome.logs("INFO")
 
 
 @pytest.mark.parametrize("count", [100, 101])
