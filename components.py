@@ -240,7 +240,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
         return None
 
     def _named(self, response: requests.Response) -> str | None:
-        """The query of the page behind this one, None where none is named; of several, one that was not asked for."""
+        """The query of the next page, if any; of several, the first not asked for, or once if this page is fresh."""
         body, walk = self._body_of(response), self.notes.thread
         total, says_more = self._claims(body)
         walk.total = max(walk.total, total)
@@ -262,7 +262,7 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
                 says_more = says_more or ("=" not in query and path + query != asked.path)
             told = {pair for pair in pairs if pair[1].strip().lower() not in NOTHING} - {*parse_qsl(self.first)}
             named += [(urlencode(pairs), place)] if told else []
-        query, walk.place = min(named, key=lambda one: one[0] in walk.names, default=("", walk.place))
+        query, walk.place = min(named, key=lambda one: walk.names.get(one[0], 0) > bool(walk.fresh), default=("", ""))
         if says_more and not query and (walk.fresh or walk.pages == 1):
             self.notes.miss(f"Drift says that there are more {self.name}, but names no next page.")
         return query or None

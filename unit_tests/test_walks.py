@@ -536,6 +536,21 @@ def test_second_page_that_fails_fails_the_stream(drift: Drift, connector: Connec
     assert_refused(connector.read("messages"), "1 of the conversations could not be read", stream="messages")
 
 
+def test_a_link_that_leads_back_once_is_followed_once_more() -> None:
+    """A page with new rows and a link to itself is requested again, not left for a link that counts rows."""
+    [made] = parts("conversations")
+    token, followed = made.pages.initial_token, list[str | None]()
+    for key, following in ((1, "b"), (2, "b"), (2, "b"), (2, "b")):
+        links = {"links": {"next": f"/conversations/list?page_token={following}"}, "pagination": {"next": key * 50}}
+        answer = response(
+            {"data": [{"id": key, "updatedAt": NOW - key}]} | links, url=f"{API}/conversations/list?{token}"
+        )
+        list(made.extractor.extract_records(answer))
+        token = made.pages.next_page_token(answer, 1, None, stream_slice={"start_time": "0"})
+        followed.append(token and token.partition("#")[0])
+    assert followed == ["page_token=b", "page_token=b", "next=100", "limit=50&page_token="]
+
+
 def test_reads_in_several_threads_are_separate() -> None:
     """One instance serves all threads: pages with the same tokens in other conversations are not a loop."""
     [made] = parts("messages")
