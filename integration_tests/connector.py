@@ -216,6 +216,9 @@ def run(
                 path.write_text(json.dumps(content), encoding="utf-8")
                 command += [f"--{name}", str(path)]
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+        # A process that is killed at once may not have opened them.
+        stdout.touch()
+        stderr.touch()
         environment = {"AIRBYTE_ENABLE_UNSAFE_CODE": "true", **(environment or {})}
         is_enough = None if kill_after is None else partial(_holds_records, stdout, kill_after)
         code = run_script(command, environment, str(stdout), str(stderr), longest, pace, is_enough, connector)
