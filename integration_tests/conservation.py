@@ -314,7 +314,7 @@ class World:
 def _as_written(row: Row) -> Row:
     """A row as the connector writes it: metrics by name. The CDK leaves out nulls."""
     if "metrics" not in row:
-        return row
+        return {name: one for name, one in row.items() if one is not None}
     figures = zip(METRICS, row["metrics"], strict=True)
     return {"conversationId": row["conversationId"]} | {name: one for name, one in figures if one != "NaN"}
 
