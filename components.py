@@ -157,8 +157,8 @@ class NamedPages(cdk.RecordExtractor, cdk.PaginationStrategy):
         if "drift_rows" not in kept:
             found = self._found(self._body_of(response))
             rows = [row for row in found or [] if row or not isinstance(row, dict | None)]
-            if self.metrics:
-                rows = [self._with_metrics(row, json.loads(response.request.body or b"")["metrics"]) for row in rows]
+            names = json.loads(response.request.body or b"")["metrics"] if self.metrics else []
+            rows = [self._with_metrics(row, names) for row in rows] if self.metrics else rows
             for name, row in ((name, row) for row in rows for name in self.key):
                 if not isinstance(row, dict) or row.get(name) in (None, ""):
                     raise ValueError(f"with a row of the {self.name} stream that has no {name}, its key")

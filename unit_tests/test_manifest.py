@@ -91,8 +91,8 @@ def test_parent_is_the_stream_of_that_name(stream: dict[str, Any], resolved: dic
 def test_each_custom_component_knows_its_stream(stream: dict[str, Any]) -> None:
     """All components of a stream use the same place of the records and the same notes."""
     reading = custom({**stream["retriever"], "partition_router": None})
-    assert [{**one, **stream["$parameters"]} for one in reading] == reading
-    assert len(reading) == 3
+    texts = {"missing_scope", "refused_here", "refused_token"}
+    assert [{name: one[name] for name in one if name not in texts} for one in reading] == [stream["$parameters"]] * 3
     assert stream["$parameters"]["name"] == stream["name"]
     assert stream["$parameters"].get("key", ["id"]) == stream["primary_key"]
     if "incremental_sync" in stream:
